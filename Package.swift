@@ -1,0 +1,94 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A module imports only from those above it in this list. `Tests/ArchitectureTests` holds the tree to it.
+// Warnings are errors where CI is set: a stranger with a newer compiler should still be able to build.
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+] + (Context.environment["CI"] != nil ? [.treatAllWarnings(as: .error)] : [])
+
+let package = Package(
+    name: "larder",
+    products: [.executable(name: "larder", targets: ["larder"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
+    ],
+    targets: [
+        // MARK: system libraries
+        .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "CLinux"),
+
+        // MARK: bytes on disk
+        .target(name: "LinuxIO", dependencies: ["CLinux"], swiftSettings: strict),
+        .testTarget(name: "LinuxIOTests", dependencies: ["LinuxIO"], swiftSettings: strict),
+
+        // MARK: formats, pure
+        .target(name: "OCI", dependencies: ["CCrypto"], swiftSettings: strict),
+        .testTarget(name: "OCITests", dependencies: ["OCI"], swiftSettings: strict),
+        .target(name: "Archive", dependencies: ["CZlib", "CZstd", "OCI"], swiftSettings: strict),
+        .testTarget(name: "ArchiveTests", dependencies: ["Archive"], swiftSettings: strict),
+        .target(name: "TreeIndex", dependencies: ["Archive", "LinuxIO", "OCI"], swiftSettings: strict),
+        .testTarget(name: "TreeIndexTests", dependencies: ["TreeIndex"], swiftSettings: strict),
+
+        // MARK: where bytes are, and where they come from
+        .target(name: "Store", dependencies: ["LinuxIO", "OCI", "TreeIndex", .product(name: "Logging", package: "swift-log")], swiftSettings: strict),
+        .testTarget(name: "StoreTests", dependencies: ["Store"], swiftSettings: strict),
+        .target(
+            name: "Remote",
+            dependencies: [
+                "LinuxIO", "OCI",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "RemoteTests", dependencies: ["Remote"], swiftSettings: strict),
+        .target(
+            name: "Images",
+            dependencies: [
+                "Archive", "LinuxIO", "OCI", "Remote", "Store", "TreeIndex",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: strict
+        ),
+
+        // MARK: the filesystem
+        .target(
+            name: "VirtualFS",
+            dependencies: ["Images", "LinuxIO", "OCI", "Store", "TreeIndex", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+        .target(
+            name: "FuseBridge",
+            dependencies: ["CFuse", "CLinux", "LinuxIO", "VirtualFS", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+
+        // MARK: the command
+        .executableTarget(
+            name: "larder",
+            dependencies: [
+                "FuseBridge", "Images", "LinuxIO", "OCI", "Remote", "Store", "TreeIndex", "VirtualFS",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: strict
+        ),
+    ]
+)

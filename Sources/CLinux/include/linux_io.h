@@ -1,0 +1,18 @@
+// System calls and constants that glibc 2.36 does not wrap, or that Swift cannot import.
+#ifndef LARDER_LINUX_IO_H
+#define LARDER_LINUX_IO_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+// openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS: a path cannot leave the directory it starts from.
+int larder_open_beneath(int directory, const char *path, int flags, mode_t mode);
+
+// Whole-file open-file-description locks (fcntl F_OFD_SETLK, F_OFD_SETLKW). 0, or -1 with errno.
+int larder_ofd_lock(int fd, int exclusive, int wait);
+int larder_ofd_unlock(int fd);
+
+// Receives one descriptor over a unix socket (SCM_RIGHTS), close-on-exec. -1 with errno; EBADMSG if none came.
+int larder_receive_descriptor(int socket);
+
+#endif

@@ -1,0 +1,89 @@
+import Glibc
+
+/// A file descriptor that is closed exactly once, when its owner ends.
+public struct OwnedDescriptor: ~Copyable, Sendable {
+    /// The number, valid as long as this value lives.
+    public let raw: Int32
+
+    /// Takes over `raw`, which must be open and owned by nobody else.
+    public init(owning raw: Int32) { self.raw = raw }
+
+    deinit { close(raw) }
+
+    /// Gives the descriptor away without closing it.
+    public consuming func release() -> Int32 {
+        let raw = raw
+        discard self
+        return raw
+    }
+
+    /// Another descriptor for the same open file.
+    public borrowing func duplicate() throws(SystemError) -> OwnedDescriptor {
+        let copy = fcntl(raw, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { throw SystemError("dup") }
+        return OwnedDescriptor(owning: copy)
+    }
+}
+
+extension OwnedDescriptor {
+    /// Opens an absolute or current-directory-relative path that the *user* chose, following links as usual.
+    public static func open(_ path: String, _ flags: Int32, mode: mode_t = 0) throws(SystemError) -> OwnedDescriptor {
+        let raw = Glibc.open(path, flags | O_CLOEXEC, mode)
+        guard raw >= 0 else { throw SystemError("open", path: path) }
+        return OwnedDescriptor(owning: raw)
+    }
+
+    public borrowing func status() throws(SystemError) -> stat {
+        var status = stat()
+        guard fstat(raw, &status) == 0 else { throw SystemError("fstat") }
+        return status
+    }
+
+    /// Size in bytes.
+    public borrowing func size() throws(SystemError) -> UInt64 { UInt64(try status().st_size) }
+
+    /// Reads at `offset` until `buffer` is full or the file ends. Returns the count read.
+    public borrowing func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(SystemError) -> Int {
+        var done = 0
+        while done < buffer.count {
+            let count = pread(raw, buffer.baseAddress! + done, buffer.count - done, off_t(offset) + off_t(done))
+            if count == 0 { break }
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw SystemError("read")
+            }
+            done += count
+        }
+        return done
+    }
+
+    /// Writes all of `bytes` at the descriptor's own position.
+    public borrowing func write(_ bytes: UnsafeRawBufferPointer) throws(SystemError) {
+        var done = 0
+        while done < bytes.count {
+            let count = Glibc.write(raw, bytes.baseAddress! + done, bytes.count - done)
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw SystemError("write")
+            }
+            done += count
+        }
+    }
+
+    /// Writes all of `bytes` at `offset`.
+    public borrowing func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(SystemError) {
+        var done = 0
+        while done < bytes.count {
+            let count = pwrite(raw, bytes.baseAddress! + done, bytes.count - done, off_t(offset) + off_t(done))
+            if count < 0 {
+                if errno == EINTR { continue }
+                throw SystemError("write")
+            }
+            done += count
+        }
+    }
+
+    public borrowing func sync() throws(SystemError) {
+        guard fsync(raw) == 0 else { throw SystemError("fsync") }
+    }
+}

@@ -1,0 +1,185 @@
+import LinuxIO
+
+/// A filesystem as `FuseBridge` sees it: typed operations on node ids, errors as `FSError`, no kernel structures.
+///
+/// **Hot and cold.** An operation answers from memory (`.ready`) or says `.cold`, which means: the answer needs the
+/// network, a long computation or a wait. The caller then runs the operation's `cold…` twin in a task of its own, with
+/// copies of the arguments, and replies when that ends. Hot operations never block, and a `cold…` twin honours
+/// cancellation (an interrupted system call) by throwing `.interrupted`.
+///
+/// **Borrowed memory.** A name or buffer passed in is valid during the call only.
+public protocol FileSystem: AnyObject, Sendable {
+    /// The node at the mount point.
+    var root: NodeID { get }
+
+    func lookup(_ parent: NodeID, _ name: UnsafeRawBufferPointer) throws(FSError) -> Answer<Entry>
+    func coldLookup(_ parent: NodeID, _ name: [UInt8]) async throws(FSError) -> Entry
+
+    /// Takes back `count` lookups that `lookup` and `readDirectory` entries have counted.
+    func forget(_ node: NodeID, count: UInt64)
+
+    func attributes(_ node: NodeID) throws(FSError) -> Answer<Entry>
+    func coldAttributes(_ node: NodeID) async throws(FSError) -> Entry
+
+    /// Copies the target into `buffer` and returns its length in bytes; `.invalid` where it is no symlink.
+    func readLink(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int
+
+    /// `flags` are open(2)'s. A filesystem that only reads answers `.readOnly` to any that would write.
+    func open(_ node: NodeID, flags: Int32) throws(FSError) -> Answer<OpenedFile>
+    func coldOpen(_ node: NodeID, flags: Int32) async throws(FSError) -> OpenedFile
+
+    /// A descriptor with the whole content of a file that `open` called `complete`, for kernel passthrough.
+    /// nil where it has gone meanwhile.
+    func backing(_ node: NodeID) throws(FSError) -> OwnedDescriptor?
+
+    /// Fills `buffer` from `offset`; a count short of the buffer means the end of the file.
+    func read(_ node: NodeID, handle: UInt64, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Answer<Int>
+    func coldRead(_ node: NodeID, handle: UInt64, at offset: UInt64, count: Int) async throws(FSError) -> [UInt8]
+
+    func release(_ node: NodeID, handle: UInt64)
+
+    func openDirectory(_ node: NodeID) throws(FSError) -> Answer<OpenedDirectory>
+    func coldOpenDirectory(_ node: NodeID) async throws(FSError) -> OpenedDirectory
+
+    /// Calls `emit` with name, entry and the offset of the *next* entry, until it answers false or the directory ends.
+    /// `offset` is 0 or a value that was emitted before. `.` and `..` are not emitted. `wantsEntries` false means that
+    /// only names, types and node ids of the entries are used and that no lookups are counted.
+    func readDirectory(
+        _ node: NodeID, handle: UInt64, from offset: UInt64, wantsEntries: Bool,
+        emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
+    ) throws(FSError)
+    func releaseDirectory(_ node: NodeID, handle: UInt64)
+
+    /// Copies the value into `buffer` and returns its length. With an empty buffer only the length is asked.
+    /// `.range` where the buffer is too small, `.noAttribute` where there is none.
+    func attribute(_ node: NodeID, _ name: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int
+    /// Copies all names, each with a closing NUL; otherwise as `attribute`.
+    func attributeNames(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int
+
+    func statistics() -> FSStatistics
+}
+
+/// Answered from memory, or to be asked again on the cold side.
+public enum Answer<Value> {
+    case ready(Value)
+    case cold
+}
+
+/// A node: (tree serial, ordinal) in 64 bits. Serials are handed out once by the store and never reused, so an id means
+/// the same file for ever and needs no generation number; FORGET has nothing to free.
+public struct NodeID: Hashable, Sendable, RawRepresentable {
+    public let rawValue: UInt64
+
+    @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
+    @inlinable public init(serial: UInt32, ordinal: UInt32) { rawValue = UInt64(serial) << 32 | UInt64(ordinal) }
+
+    @inlinable public var serial: UInt32 { UInt32(truncatingIfNeeded: rawValue >> 32) }
+    @inlinable public var ordinal: UInt32 { UInt32(truncatingIfNeeded: rawValue) }
+}
+
+/// What stat(2) shows. A trivial value: it crosses the hot path by copy.
+public struct Attributes: Sendable {
+    public var node: NodeID
+    /// Type and permission bits, as in `st_mode`.
+    public var mode: UInt32
+    public var linkCount: UInt32
+    public var uid: UInt32
+    public var gid: UInt32
+    public var deviceMajor: UInt32
+    public var deviceMinor: UInt32
+    /// Bytes.
+    public var size: UInt64
+    /// Units of 512 bytes that are really in the store.
+    public var blocks: UInt64
+    public var modifiedSeconds: Int64
+    public var modifiedNanoseconds: UInt32
+
+    public init(
+        node: NodeID, mode: UInt32, linkCount: UInt32 = 1, uid: UInt32 = 0, gid: UInt32 = 0, deviceMajor: UInt32 = 0,
+        deviceMinor: UInt32 = 0, size: UInt64 = 0, blocks: UInt64 = 0, modifiedSeconds: Int64 = 0, modifiedNanoseconds: UInt32 = 0
+    ) {
+        self.node = node
+        self.mode = mode
+        self.linkCount = linkCount
+        self.uid = uid
+        self.gid = gid
+        self.deviceMajor = deviceMajor
+        self.deviceMinor = deviceMinor
+        self.size = size
+        self.blocks = blocks
+        self.modifiedSeconds = modifiedSeconds
+        self.modifiedNanoseconds = modifiedNanoseconds
+    }
+}
+
+/// A found name, or a remembered absence, and for how many seconds the kernel may believe it.
+public struct Entry: Sendable {
+    public var attributes: Attributes
+    /// Seconds the name may be cached; `.infinity` for immutable trees.
+    public var nameLifetime: Double
+    /// Seconds the attributes may be cached.
+    public var attributeLifetime: Double
+
+    public init(_ attributes: Attributes, nameLifetime: Double, attributeLifetime: Double) {
+        self.attributes = attributes
+        self.nameLifetime = nameLifetime
+        self.attributeLifetime = attributeLifetime
+    }
+
+    /// "There is no such name", which the kernel may cache too: package managers probe many absent names.
+    public static func absent(lifetime: Double) -> Entry {
+        Entry(Attributes(node: NodeID(rawValue: 0), mode: 0), nameLifetime: lifetime, attributeLifetime: 0)
+    }
+
+    public var isAbsent: Bool { attributes.node.rawValue == 0 }
+}
+
+public struct OpenedFile: Sendable {
+    public enum Caching: Sendable {
+        /// The page cache of an earlier open still holds.
+        case keep
+        /// Content has no fixed size or changes with every open (`metrics`): every read comes to us.
+        case direct
+    }
+
+    public var handle: UInt64
+    public var caching: Caching
+    /// The whole content is one local file, so `backing` can hand it to the kernel.
+    public var complete: Bool
+
+    public init(handle: UInt64 = 0, caching: Caching, complete: Bool = false) {
+        self.handle = handle
+        self.caching = caching
+        self.complete = complete
+    }
+}
+
+public struct OpenedDirectory: Sendable {
+    public var handle: UInt64
+    /// The listing never changes: the kernel may keep it.
+    public var immutable: Bool
+
+    public init(handle: UInt64 = 0, immutable: Bool) {
+        self.handle = handle
+        self.immutable = immutable
+    }
+}
+
+/// What statvfs(3) shows, in blocks of `blockSize` bytes.
+public struct FSStatistics: Sendable {
+    public var blockSize: UInt64
+    public var blocks: UInt64
+    public var blocksFree: UInt64
+    public var blocksAvailable: UInt64
+    public var files: UInt64
+    public var filesFree: UInt64
+
+    public init(blockSize: UInt64, blocks: UInt64, blocksFree: UInt64, blocksAvailable: UInt64, files: UInt64, filesFree: UInt64) {
+        self.blockSize = blockSize
+        self.blocks = blocks
+        self.blocksFree = blocksFree
+        self.blocksAvailable = blocksAvailable
+        self.files = files
+        self.filesFree = filesFree
+    }
+}
