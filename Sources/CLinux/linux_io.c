@@ -9,14 +9,25 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+const int larder_o_path = O_PATH;
+
 int larder_open_beneath(int directory, const char *path, int flags, mode_t mode) {
     struct open_how how = {
         .flags = (uint64_t)(flags | O_CLOEXEC),
-        .mode = (flags & (O_CREAT | __O_TMPFILE)) ? mode : 0,
+        // openat2 refuses a mode where nothing is created. O_TMPFILE contains the bit of O_DIRECTORY, so all of it is compared.
+        .mode = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE ? mode : 0,
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
     };
-    return (int)syscall(SYS_openat2, directory, path, &how, sizeof how);
+    // EAGAIN: a rename elsewhere made the kernel unsure whether ".." stays beneath; it asks to be asked again.
+    long result;
+    int attempts = 100;
+    do {
+        result = syscall(SYS_openat2, directory, path, &how, sizeof how);
+    } while (result == -1 && (errno == EINTR || (errno == EAGAIN && --attempts > 0)));
+    return (int)result;
 }
+
+void larder_start_writeback(int fd) { sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); }
 
 static int set_lock(int fd, short type, int wait) {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET};

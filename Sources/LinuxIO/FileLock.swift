@@ -10,19 +10,31 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Opens (creates) `name` and takes the lock; nil where someone else is in the way.
     public init?(trying name: String, in directory: Directory, _ mode: Mode) throws(SystemError) {
-        let descriptor = try directory.open(name, O_RDWR | O_CREAT, mode: 0o644)
-        guard larder_ofd_lock(descriptor.raw, mode == .exclusive ? 1 : 0, 0) == 0 else {
-            if errno == EAGAIN || errno == EACCES { return nil }
-            throw SystemError("lock", path: directory.path + "/" + name)
-        }
+        let descriptor = try Self.open(name, in: directory)
+        guard try Self.take(descriptor, mode, wait: false) else { return nil }
         self.descriptor = descriptor
     }
 
     /// Opens (creates) `name` and blocks until the lock is had. Only for locks that are held briefly.
     public init(waitingFor name: String, in directory: Directory, _ mode: Mode) throws(SystemError) {
-        descriptor = try directory.open(name, O_RDWR | O_CREAT, mode: 0o644)
-        guard larder_ofd_lock(descriptor.raw, mode == .exclusive ? 1 : 0, 1) == 0 else {
-            throw SystemError("lock", path: directory.path + "/" + name)
-        }
+        let descriptor = try Self.open(name, in: directory)
+        _ = try Self.take(descriptor, mode, wait: true)
+        self.descriptor = descriptor
+    }
+
+    /// Makes the lock shared or exclusive without letting go of it between. False, and unchanged, where another
+    /// holder is in the way; making it shared always succeeds.
+    public func convert(to mode: Mode) throws(SystemError) -> Bool {
+        try Self.take(descriptor, mode, wait: false)
+    }
+
+    private static func open(_ name: String, in directory: Directory) throws(SystemError) -> OwnedDescriptor {
+        try directory.open(name, O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o644)
+    }
+
+    private static func take(_ descriptor: borrowing OwnedDescriptor, _ mode: Mode, wait: Bool) throws(SystemError) -> Bool {
+        if larder_ofd_lock(descriptor.raw, mode == .exclusive ? 1 : 0, wait ? 1 : 0) == 0 { return true }
+        if !wait && (errno == EAGAIN || errno == EACCES) { return false }
+        throw SystemError("lock")
     }
 }

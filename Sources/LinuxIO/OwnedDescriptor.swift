@@ -42,11 +42,11 @@ extension OwnedDescriptor {
     /// Size in bytes.
     public borrowing func size() throws(SystemError) -> UInt64 { UInt64(try status().st_size) }
 
-    /// Reads at `offset` until `buffer` is full or the file ends. Returns the count read.
+    /// Reads at `offset` (bytes; above 2^63 the kernel answers EINVAL) until `buffer` is full or the file ends. Returns the count read.
     public borrowing func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(SystemError) -> Int {
         var done = 0
         while done < buffer.count {
-            let count = pread(raw, buffer.baseAddress! + done, buffer.count - done, off_t(offset) + off_t(done))
+            let count = pread(raw, buffer.baseAddress! + done, buffer.count - done, off_t(truncatingIfNeeded: offset) &+ off_t(done))
             if count == 0 { break }
             if count < 0 {
                 if errno == EINTR { continue }
@@ -74,7 +74,7 @@ extension OwnedDescriptor {
     public borrowing func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(SystemError) {
         var done = 0
         while done < bytes.count {
-            let count = pwrite(raw, bytes.baseAddress! + done, bytes.count - done, off_t(offset) + off_t(done))
+            let count = pwrite(raw, bytes.baseAddress! + done, bytes.count - done, off_t(truncatingIfNeeded: offset) &+ off_t(done))
             if count < 0 {
                 if errno == EINTR { continue }
                 throw SystemError("write")
@@ -83,7 +83,30 @@ extension OwnedDescriptor {
         }
     }
 
+    /// The whole content, of which at most `limit` bytes are taken; nil where there is more.
+    public borrowing func readAll(limit: Int) throws(SystemError) -> [UInt8]? {
+        let size = try size()
+        guard size <= UInt64(limit) else { return nil }
+        var failure: SystemError?
+        // One byte more than the size tells a file that has grown meanwhile from one that has not.
+        let bytes = [UInt8](unsafeUninitializedCapacity: Int(size) + 1) { buffer, count in
+            do throws(SystemError) {
+                count = try read(into: UnsafeMutableRawBufferPointer(buffer), at: 0)
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        return bytes.count <= limit ? bytes : nil
+    }
+
+    /// Waits until content and all metadata are on disk.
     public borrowing func sync() throws(SystemError) {
         guard fsync(raw) == 0 else { throw SystemError("fsync") }
+    }
+
+    /// Waits until the content, and what is needed to read it back, is on disk.
+    public borrowing func syncData() throws(SystemError) {
+        guard fdatasync(raw) == 0 else { throw SystemError("fdatasync") }
     }
 }

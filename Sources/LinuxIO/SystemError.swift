@@ -13,6 +13,12 @@ public struct SystemError: Error, Sendable, Equatable, CustomStringConvertible {
         self.path = path
     }
 
+    /// Nothing has that name: the answer to a question, more than a failure.
+    public var isAbsence: Bool { code == ENOENT }
+
+    /// The disk, or this user's share of it, is full.
+    public var isNoSpace: Bool { code == ENOSPC || code == EDQUOT }
+
     /// The kernel's words for the code, such as "No space left on device".
     public var reason: String { String(cString: strerror(code)) }
 

@@ -5,8 +5,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+// O_PATH: Swift cannot see it without _GNU_SOURCE.
+extern const int larder_o_path;
+
 // openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS: a path cannot leave the directory it starts from.
 int larder_open_beneath(int directory, const char *path, int flags, mode_t mode);
+
+// Starts writing the file's dirty pages to disk and does not wait. A hint: filesystems without it are as right without it.
+void larder_start_writeback(int fd);
 
 // Whole-file open-file-description locks (fcntl F_OFD_SETLK, F_OFD_SETLKW). 0, or -1 with errno.
 int larder_ofd_lock(int fd, int exclusive, int wait);
