@@ -1,7 +1,151 @@
-// What the kernel's FUSE device protocol has and libfuse 3.14 does not show.
+// The kernel's FUSE device protocol (linux/fuse.h, ABI 7.40 and later), as far as libfuse 3.14 does not show it.
+//
+// The names are our own because the kernel header that is installed may be older than the kernel that runs: 7.38 has
+// padding where 7.40 has `backing_id` and `max_stack_depth`. fuse_wire.c proves sizes and offsets at compile time.
 #ifndef LARDER_FUSE_WIRE_H
 #define LARDER_FUSE_WIRE_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+// Every request starts with this.
+struct larder_fuse_in_header {
+    uint32_t len;
+    uint32_t opcode;
+    uint64_t unique;
+    uint64_t nodeid;
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t pid;
+    uint16_t total_extlen;
+    uint16_t padding;
+};
+
+// Every reply starts with this.
+struct larder_fuse_out_header {
+    uint32_t len;
+    int32_t error;
+    uint64_t unique;
+};
+
+struct larder_fuse_init_in {
+    uint32_t major;
+    uint32_t minor;
+    uint32_t max_readahead;
+    uint32_t flags;
+    uint32_t flags2;
+    uint32_t unused[11];
+};
+
+struct larder_fuse_init_out {
+    uint32_t major;
+    uint32_t minor;
+    uint32_t max_readahead;
+    uint32_t flags;
+    uint16_t max_background;
+    uint16_t congestion_threshold;
+    uint32_t max_write;
+    uint32_t time_gran;
+    uint16_t max_pages;
+    uint16_t map_alignment;
+    uint32_t flags2;
+    uint32_t max_stack_depth;
+    uint16_t request_timeout;
+    uint16_t unused[11];
+};
+
+struct larder_fuse_attr {
+    uint64_t ino;
+    uint64_t size;
+    uint64_t blocks;
+    uint64_t atime;
+    uint64_t mtime;
+    uint64_t ctime;
+    uint32_t atimensec;
+    uint32_t mtimensec;
+    uint32_t ctimensec;
+    uint32_t mode;
+    uint32_t nlink;
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t rdev;
+    uint32_t blksize;
+    uint32_t flags;
+};
+
+struct larder_fuse_attr_out {
+    uint64_t attr_valid;
+    uint32_t attr_valid_nsec;
+    uint32_t dummy;
+    struct larder_fuse_attr attr;
+};
+
+struct larder_fuse_entry_out {
+    uint64_t nodeid;
+    uint64_t generation;
+    uint64_t entry_valid;
+    uint64_t attr_valid;
+    uint32_t entry_valid_nsec;
+    uint32_t attr_valid_nsec;
+    struct larder_fuse_attr attr;
+};
+
+struct larder_fuse_open_out {
+    uint64_t fh;
+    uint32_t open_flags;
+    int32_t backing_id;
+};
+
+// The name follows, then zeros up to a multiple of 8 bytes.
+struct larder_fuse_dirent {
+    uint64_t ino;
+    uint64_t off;
+    uint32_t namelen;
+    uint32_t type;
+};
+
+struct larder_fuse_backing_map {
+    int32_t fd;
+    uint32_t flags;
+    uint64_t padding;
+};
+
+enum { LARDER_FUSE_INIT = 26 };
+
+// INIT flags, bits 0..31.
+enum {
+    LARDER_FUSE_ASYNC_READ = 1 << 0,
+    LARDER_FUSE_WRITEBACK_CACHE = 1 << 16,
+    LARDER_FUSE_PARALLEL_DIROPS = 1 << 18,
+    LARDER_FUSE_CACHE_SYMLINKS = 1 << 23,
+    LARDER_FUSE_INIT_EXT = 1 << 30,
+};
+
+// INIT flags2: bits 32..63, here counted from 0. Read by the kernel only where LARDER_FUSE_INIT_EXT is set.
+enum {
+    LARDER_FUSE2_PASSTHROUGH = 1 << 5,
+    LARDER_FUSE2_NO_EXPORT_SUPPORT = 1 << 6,
+};
+
+// Flags of an OPEN or OPENDIR reply. With PASSTHROUGH, KEEP_CACHE makes the open fail with EIO.
+enum {
+    LARDER_FOPEN_DIRECT_IO = 1 << 0,
+    LARDER_FOPEN_KEEP_CACHE = 1 << 1,
+    LARDER_FOPEN_CACHE_DIR = 1 << 3,
+    LARDER_FOPEN_PASSTHROUGH = 1 << 7,
+};
+
+// Gives `fd` to the kernel as the backing file of a passthrough open. The id (> 0), or -1 with errno. The kernel keeps
+// the file: `fd` may be closed afterwards.
+int larder_fuse_backing_open(int device, int fd);
+int larder_fuse_backing_close(int device, int32_t id);
+
+// Names the calling thread; the kernel keeps the first 15 bytes.
+void larder_name_thread(const char *name);
+
+// This thread's reply buffer, page aligned and at least `size` bytes long. NULL where memory is out.
+void *larder_reply_buffer(size_t size);
+// To be called before a thread that used larder_reply_buffer ends.
+void larder_reply_buffer_free(void);
 
 #endif

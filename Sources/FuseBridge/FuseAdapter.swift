@@ -1,0 +1,34 @@
+import CFuse
+import VirtualFS
+
+/// libfuse's table of operations. Each decodes its arguments, asks the filesystem, and answers.
+///
+/// All are static functions without captures, outside main.swift: libfuse calls them on its own threads, where a
+/// closure that belongs to the main actor would trap. What is absent here libfuse answers with ENOSYS, which the
+/// kernel remembers and never asks again: FLUSH, ACCESS, FSYNC, LSEEK, POLL, STATX. Locks are absent too: the
+/// kernel then keeps them itself, right for every process on the mount.
+enum FuseAdapter {
+    static func operations(for profile: FuseSession.Profile) -> fuse_lowlevel_ops {
+        var operations = fuse_lowlevel_ops()
+        operations.`init` = { FuseAdapter.negotiate($0, $1) }
+        addLookup(to: &operations)
+        addAttributes(to: &operations)
+        addDirectories(to: &operations)
+        addFiles(to: &operations)
+        addExtendedAttributes(to: &operations)
+        addRefusals(to: &operations)
+        if profile == .zeroMessage { refuseOpens(in: &operations) }
+        return operations
+    }
+
+    /// INIT: what libfuse can ask for itself. The rest is `InitPatch`.
+    private static func negotiate(_ userData: UnsafeMutableRawPointer?, _ info: UnsafeMutablePointer<fuse_conn_info>?) {
+        guard let info else { return }
+        let limit = FuseConnection.of(userData: userData).requestLimit
+        info.pointee.max_background = limit
+        info.pointee.congestion_threshold = limit
+        // Clearing set-id bits on write is no business of a filesystem that is only read.
+        info.pointee.want &= ~UInt32(FUSE_CAP_HANDLE_KILLPRIV)
+        info.pointee.want |= info.pointee.capable & UInt32(FUSE_CAP_CACHE_SYMLINKS)
+    }
+}

@@ -1,0 +1,40 @@
+import CFuse
+import VirtualFS
+
+/// What every request of one mount needs. libfuse carries it as its user data, unretained; `FuseSession` keeps it alive.
+final class FuseConnection: Sendable {
+    let fileSystem: any FileSystem
+    let root: NodeID
+    let handshake: InitHandshake
+    let counters: FuseCounters
+    let cold = ColdRequests()
+    let passthrough: PassthroughTable
+    let requestLimit: UInt32
+
+    init(
+        fileSystem: any FileSystem, handshake: InitHandshake, counters: FuseCounters, passthrough: PassthroughTable,
+        requestLimit: UInt32
+    ) {
+        self.fileSystem = fileSystem
+        self.handshake = handshake
+        self.counters = counters
+        self.passthrough = passthrough
+        self.requestLimit = requestLimit
+        root = fileSystem.root
+    }
+
+    /// The kernel's root is always 1; every other node keeps its own number. So no other node may be numbered 1.
+    func node(_ number: fuse_ino_t) -> NodeID {
+        number == FUSE_ROOT_ID ? root : NodeID(rawValue: UInt64(number))
+    }
+
+    func number(_ node: NodeID) -> UInt64 { node == root ? UInt64(FUSE_ROOT_ID) : node.rawValue }
+
+    var userData: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
+
+    static func of(_ request: fuse_req_t) -> FuseConnection { of(userData: fuse_req_userdata(request)) }
+
+    static func of(userData: UnsafeMutableRawPointer?) -> FuseConnection {
+        Unmanaged<FuseConnection>.fromOpaque(userData.unsafelyUnwrapped).takeUnretainedValue()
+    }
+}

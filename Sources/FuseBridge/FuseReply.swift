@@ -1,0 +1,110 @@
+import CFuse
+import CLinux
+import Glibc
+import VirtualFS
+
+/// The answer of a `cold…` twin. Hot operations answer without it.
+enum FuseReply: Sendable {
+    case entry(Entry)
+    case attributes(Entry)
+    case file(OpenedFile, NodeID)
+    case directory(OpenedDirectory, NodeID)
+    case bytes([UInt8])
+}
+
+// Structures go out in the kernel's own form through `fuse_reply_buf`: libfuse 3.14 has no field for a backing id, and
+// one conversion serves LOOKUP, GETATTR and READDIRPLUS.
+extension FuseRequest {
+    consuming func reply(_ reply: FuseReply) {
+        switch reply {
+        case .entry(let entry): self.reply(entry: entry)
+        case .attributes(let entry): self.reply(attributesOf: entry)
+        case .file(let file, let node): self.reply(file, of: node)
+        case .directory(let directory, let node): self.reply(directory, of: node)
+        case .bytes(let bytes):
+            let raw = take()
+            _ = bytes.withUnsafeBytes { Self.send($0, to: raw) }
+        }
+    }
+
+    consuming func reply(_ error: FSError) { fuse_reply_err(take(), error.errno) }
+
+    consuming func replySuccess() { fuse_reply_err(take(), 0) }
+
+    /// For requests that have no answer (FORGET).
+    consuming func end() { fuse_reply_none(take()) }
+
+    consuming func reply(bytes: UnsafeRawBufferPointer) {
+        _ = Self.send(bytes, to: take())
+    }
+
+    /// The length of an attribute whose value was not asked for.
+    consuming func reply(attributeLength length: Int) { fuse_reply_xattr(take(), length) }
+
+    consuming func reply(_ statistics: FSStatistics) {
+        var status = statvfs()
+        status.f_bsize = UInt(statistics.blockSize)
+        status.f_frsize = UInt(statistics.blockSize)
+        status.f_blocks = fsblkcnt_t(statistics.blocks)
+        status.f_bfree = fsblkcnt_t(statistics.blocksFree)
+        status.f_bavail = fsblkcnt_t(statistics.blocksAvailable)
+        status.f_files = fsfilcnt_t(statistics.files)
+        status.f_ffree = fsfilcnt_t(statistics.filesFree)
+        status.f_namemax = UInt(NAME_MAX)
+        fuse_reply_statfs(take(), &status)
+    }
+
+    /// An absent entry is node 0 with a lifetime, which the kernel caches; ENOENT it would not.
+    consuming func reply(entry: Entry) {
+        let connection = connection
+        if !send(larder_fuse_entry_out(entry, number: connection.number(entry.attributes.node))), !entry.isAbsent {
+            connection.fileSystem.forget(entry.attributes.node, count: 1)
+        }
+    }
+
+    consuming func reply(attributesOf entry: Entry) { _ = send(larder_fuse_attr_out(entry)) }
+
+    consuming func reply(_ file: OpenedFile, of node: NodeID) {
+        let connection = connection
+        var out = larder_fuse_open_out(fh: file.handle, open_flags: 0, backing_id: 0)
+        switch file.caching {
+        case .direct: out.open_flags = FileFlags.direct
+        case .keep:
+            if let backing = connection.openForPassthrough(node, file) {
+                out.open_flags = FileFlags.passthrough
+                out.backing_id = backing
+            } else {
+                out.open_flags = FileFlags.keepCache
+            }
+        }
+        // The kernel sends no RELEASE for an open whose answer it did not take.
+        if !send(out) { connection.release(node, handle: file.handle) }
+    }
+
+    consuming func reply(_ directory: OpenedDirectory, of node: NodeID) {
+        let connection = connection
+        // The kernel drops a cached listing on every open that does not say KEEP_CACHE too.
+        let flags = directory.immutable ? FileFlags.cacheDirectory | FileFlags.keepCache : 0
+        if !send(larder_fuse_open_out(fh: directory.handle, open_flags: flags, backing_id: 0)) {
+            connection.fileSystem.releaseDirectory(node, handle: directory.handle)
+        }
+    }
+
+    /// False where the kernel no longer waits for the answer.
+    private consuming func send<Structure: BitwiseCopyable>(_ structure: Structure) -> Bool {
+        let raw = take()
+        return withUnsafeBytes(of: structure) { Self.send($0, to: raw) }
+    }
+
+    private static func send(_ bytes: UnsafeRawBufferPointer, to raw: fuse_req_t) -> Bool {
+        fuse_reply_buf(raw, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count) == 0
+    }
+}
+
+/// `FOPEN_…` as the reply's own type.
+enum FileFlags {
+    static let direct = UInt32(LARDER_FOPEN_DIRECT_IO)
+    static let keepCache = UInt32(LARDER_FOPEN_KEEP_CACHE)
+    static let cacheDirectory = UInt32(LARDER_FOPEN_CACHE_DIR)
+    static let passthrough = UInt32(LARDER_FOPEN_PASSTHROUGH)
+}

@@ -1,0 +1,103 @@
+import CFuse
+import Glibc
+import LinuxIO
+import Logging
+import Synchronization
+import VirtualFS
+
+/// A filesystem on a mount point.
+///
+///     let session = try FuseSession(fileSystem: tree, options: .init(mountPoint: "/larder"), logger: logger)
+///     try session.mount()
+///     try session.run { print("ready") }    // until somebody unmounts
+public final class FuseSession: Sendable {
+    public let options: Options
+    /// Requests of the kernel so far, by kind.
+    public let counters = FuseCounters()
+
+    private let fileSystem: any FileSystem
+    private let logger: Logger
+    /// Resolved: this is the name in the mount table.
+    private let mountPoint: String
+    private let stage = Mutex(Stage.new)
+
+    private enum Stage {
+        case new
+        case mounted(ServedMount)
+        case running(ServedMount)
+        case ended
+    }
+
+    /// Nothing is mounted yet. Throws where the mount point does not exist.
+    public init(fileSystem: any FileSystem, options: Options, logger: Logger) throws(MountError) {
+        self.fileSystem = fileSystem
+        self.options = options
+        self.logger = logger
+        mountPoint = try Mounting.resolve(options.mountPoint)
+    }
+
+    /// The kernel reads complete files without us.
+    public var hasPassthrough: Bool {
+        stage.withLock { if case .running(let mount) = $0 { mount.connection.handshake.hasPassthrough } else { false } }
+    }
+
+    /// Mounts. From now on whoever looks below the mount point waits until `run` serves it. A mount that a crashed
+    /// process has left on the mount point is removed first.
+    public func mount() throws(MountError) {
+        guard case .new = stage.withLock({ $0 }) else { throw .misuse("a FUSE session can be mounted once") }
+        let device = try Mounting.mount(options, on: mountPoint, logger: logger)
+        let patch = InitPatch(
+            wantsPassthrough: options.passthrough && options.profile == .full && device.isPrivileged,
+            maxStackDepth: options.maxStackDepth)
+        let mount: ServedMount
+        do {
+            mount = try ServedMount(
+                device: device, fileSystem: fileSystem, patch: patch, options: options, counters: counters, logger: logger)
+        } catch {
+            try Mounting.unmount(mountPoint, lazily: true)
+            throw error
+        }
+        stage.withLock { $0 = .mounted(mount) }
+    }
+
+    /// Serves the mount until it is unmounted, by `unmount` or by anybody. Blocks: call it on a thread of its own,
+    /// never in a task. `onReady` is called once, when the kernel has the first answer and the mount can be used.
+    public func run(onReady: @Sendable () -> Void = {}) throws(MountError) {
+        let mount = try start()
+        defer { stage.withLock { $0 = .ended } }
+        try mount.serve(threads: options.threadCount, logger: logger) {
+            if mount.isPrivileged { setReadAhead() }
+            onReady()
+        }
+    }
+
+    /// Takes the mount off; `run` returns when all is closed. `.busy` where files are open and it is not done
+    /// `lazily`. Must not be called from an operation of the filesystem.
+    public func unmount(lazily: Bool = false) throws(MountError) {
+        switch stage.withLock({ $0 }) {
+        case .new, .ended: return
+        case .mounted, .running: try Mounting.unmount(mountPoint, lazily: lazily)
+        }
+    }
+
+    private func start() throws(MountError) -> ServedMount {
+        try stage.withLock { stage throws(MountError) in
+            guard case .mounted(let mount) = stage else { throw .misuse("a FUSE session is run once, after it was mounted") }
+            stage = .running(mount)
+            return mount
+        }
+    }
+
+    /// INIT can only lower the kernel's 128 KiB, so it is raised in sysfs. Without it large reads are merely slower.
+    private func setReadAhead() {
+        guard let device = MountTableEntry.mounted(on: mountPoint)?.device else { return }
+        let path = "/sys/class/bdi/\(device)/read_ahead_kb"
+        do {
+            let file = try OwnedDescriptor.open(path, O_WRONLY)
+            var text = "\(options.readAheadKiB)"
+            try text.withUTF8 { try file.write(UnsafeRawBufferPointer($0)) }
+        } catch {
+            logger.debug("readahead stays as it is", metadata: ["reason": "\(error)"])
+        }
+    }
+}

@@ -1,0 +1,64 @@
+import CLinux
+import Synchronization
+
+/// What we ask of the kernel beyond what libfuse 3.14 can ask: it neither sends PARALLEL_DIROPS (lookups in one
+/// directory would wait for each other) nor knows passthrough. A later libfuse that sets the same bits itself is not
+/// disturbed: applying the patch twice changes nothing.
+struct InitPatch: Sendable {
+    var wantsPassthrough: Bool
+    /// How many filesystems may lie on one another below a backing file, this mount included: 1 or 2.
+    var maxStackDepth: UInt32
+
+    /// Adds to `reply` what is wanted and `offered`. Returns whether passthrough has been agreed.
+    func apply(to reply: inout larder_fuse_init_out, offered: larder_fuse_init_in) -> Bool {
+        let parallelDirectoryOperations = UInt32(LARDER_FUSE_PARALLEL_DIROPS)
+        let extended = UInt32(LARDER_FUSE_INIT_EXT)
+        let passthrough = UInt32(LARDER_FUSE2_PASSTHROUGH)
+        let noExport = UInt32(LARDER_FUSE2_NO_EXPORT_SUPPORT)
+
+        reply.flags |= parallelDirectoryOperations & offered.flags
+        guard offered.flags & extended != 0 else { return false }
+        reply.flags |= extended
+        reply.flags2 |= noExport & offered.flags2
+        // The kernel ignores the wish without a word where writeback caching is on or the depth is out of range.
+        let writeback = UInt32(LARDER_FUSE_WRITEBACK_CACHE)
+        guard wantsPassthrough, offered.flags2 & passthrough != 0, reply.flags & writeback == 0, 1...2 ~= maxStackDepth else {
+            return false
+        }
+        reply.flags2 |= passthrough
+        reply.max_stack_depth = maxStackDepth
+        return true
+    }
+}
+
+/// The INIT exchange of one connection: remembers what the kernel offered until libfuse has written its answer.
+final class InitHandshake: Sendable {
+    private let patch: InitPatch
+    private let offer = Mutex<(unique: UInt64, body: larder_fuse_init_in)?>(nil)
+    private let done = Atomic(false)
+    private let passthrough = Atomic(false)
+
+    init(patch: InitPatch) { self.patch = patch }
+
+    var isDone: Bool { done.load(ordering: .acquiring) }
+    var hasPassthrough: Bool { passthrough.load(ordering: .acquiring) }
+
+    /// `message` is a whole INIT request.
+    func received(_ message: UnsafeRawBufferPointer, _ header: larder_fuse_in_header) {
+        let start = MemoryLayout<larder_fuse_in_header>.size
+        guard message.count >= start + MemoryLayout<larder_fuse_init_in>.size else { return }
+        let body = message.loadUnaligned(fromByteOffset: start, as: larder_fuse_init_in.self)
+        offer.withLock { $0 = (header.unique, body) }
+    }
+
+    /// `header` and `body` are what libfuse is about to write; nothing happens unless they answer the INIT.
+    func answering(_ header: larder_fuse_out_header, _ body: UnsafeMutableRawBufferPointer) {
+        guard let offer = offer.withLock({ $0 }), offer.unique == header.unique, header.error == 0,
+            body.count >= MemoryLayout<larder_fuse_init_out>.size
+        else { return }
+        var reply = body.loadUnaligned(as: larder_fuse_init_out.self)
+        passthrough.store(patch.apply(to: &reply, offered: offer.body), ordering: .releasing)
+        body.storeBytes(of: reply, as: larder_fuse_init_out.self)
+        done.store(true, ordering: .releasing)
+    }
+}

@@ -1,0 +1,83 @@
+import CFuse
+import Glibc
+import LinuxIO
+import Logging
+import Synchronization
+import VirtualFS
+
+/// A libfuse session on a mounted device, and the threads that answer its requests.
+final class ServedMount: @unchecked Sendable {
+    let connection: FuseConnection
+    let isPrivileged: Bool
+    private let session: OpaquePointer
+
+    /// Takes the device over.
+    init(
+        device: consuming MountedDevice, fileSystem: any FileSystem, patch: InitPatch, options: FuseSession.Options,
+        counters: FuseCounters, logger: Logger
+    ) throws(MountError) {
+        isPrivileged = device.isPrivileged
+        connection = FuseConnection(
+            fileSystem: fileSystem, handshake: InitHandshake(patch: patch), counters: counters,
+            passthrough: PassthroughTable(device: device.descriptor.raw, isWanted: patch.wantsPassthrough, logger: logger),
+            requestLimit: options.requestLimit)
+        session = try Self.makeSession(options.profile, userData: connection.userData)
+        var callbacks = DeviceIO.callbacks
+        guard fuse_session_custom_io(session, &callbacks, device.descriptor.raw) == 0 else {
+            fuse_session_destroy(session)
+            throw .session("libfuse \(String(cString: fuse_pkgversion())) does not take our device")
+        }
+        // From here on the device belongs to libfuse, which closes it with the session.
+        _ = device.take()
+    }
+
+    deinit { fuse_session_destroy(session) }
+
+    private static func makeSession(_ profile: FuseSession.Profile, userData: UnsafeMutableRawPointer) throws(MountError) -> OpaquePointer {
+        var operations = FuseAdapter.operations(for: profile)
+        let name = strdup("larder")
+        defer { free(name) }
+        var arguments = [name, nil]
+        let session = arguments.withUnsafeMutableBufferPointer { argv in
+            var parsed = fuse_args(argc: 1, argv: argv.baseAddress, allocated: 0)
+            defer { fuse_opt_free_args(&parsed) }
+            return fuse_session_new(&parsed, &operations, MemoryLayout<fuse_lowlevel_ops>.size, userData)
+        }
+        guard let session else { throw .session("libfuse \(String(cString: fuse_pkgversion())) refused our options") }
+        return session
+    }
+
+    /// Returns when the mount has gone and every request has its answer.
+    func serve(threads count: Int, logger: Logger, onReady: () -> Void) throws(MountError) {
+        // INIT alone first: it settles how large the threads' buffers must be.
+        answerRequests { [connection] in connection.handshake.isDone }
+        if connection.handshake.isDone { onReady() }
+        var threads: [FuseThread] = []
+        do throws(SystemError) {
+            for number in 0..<count {
+                threads.append(try .start("larder-fuse-\(number)") { self.answerRequests { false } })
+            }
+        } catch {
+            guard !threads.isEmpty else { throw .session("\(error)") }
+            logger.warning("fewer threads than wanted serve the mount", metadata: ["threads": "\(threads.count)", "reason": "\(error)"])
+        }
+        for thread in threads { thread.join() }
+        connection.cold.drain()
+    }
+
+    /// The loop of one thread: read a request, answer it or hand it to the cold side, read the next.
+    private func answerRequests(until isEnough: () -> Bool) {
+        // libfuse allocates the memory at the first read, as large as its version and the kernel need it.
+        var buffer = fuse_buf()
+        defer {
+            free(buffer.mem)
+            ReplyBuffer.giveBack()
+        }
+        while fuse_session_exited(session) == 0 && !isEnough() {
+            let count = fuse_session_receive_buf(session, &buffer)
+            if count == -EINTR || count == -EAGAIN { continue }
+            guard count > 0 else { return }
+            fuse_session_process_buf(session, &buffer)
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import Glibc
+import LinuxIO
+import Logging
+import Synchronization
+import Testing
+import VirtualFS
+
+@testable import FuseBridge
+
+/// Mounting needs the device and root. Where CI is set, their absence is a failure, see `DeviceTests`.
+enum FuseDevice {
+    static let isUsable = geteuid() == 0 && access("/dev/fuse", R_OK | W_OK) == 0
+    static let reason: Comment = "SKIPPED: /dev/fuse or root is missing, so NOTHING about real mounts has been tested"
+}
+
+@Suite struct DeviceTests {
+    @Test func thereIsADeviceWhereTheTestsMustNotBeSkipped() {
+        guard getenv("CI") != nil else { return }
+        #expect(FuseDevice.isUsable)
+    }
+}
+
+/// Runs what blocks on a thread of its own: system calls on our own mount would use up the cooperative pool that the
+/// cold side needs to answer them.
+func onThread<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
+    await withCheckedContinuation { continuation in
+        do {
+            _ = try FuseThread.start("test") { continuation.resume(returning: body()) }
+        } catch {
+            fatalError("\(error)")
+        }
+    }
+}
+
+/// The standard output of a shell command, and its exit status.
+func shell(_ command: String) async -> (output: String, status: Int32) {
+    await onThread {
+        guard let stream = popen(command, "r") else { return ("", -1) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = fread(&chunk, 1, chunk.count, stream)
+            if count == 0 { break }
+            bytes += chunk[..<count]
+        }
+        return (String(decoding: bytes, as: UTF8.self), pclose(stream) >> 8)
+    }
+}
+
+/// The standard output of a Python program, for what Swift's Glibc module does not show.
+func python(_ program: String) async -> String {
+    await shell("python3 - <<'PROGRAM'\n\(program)\nPROGRAM").output
+}
+
+func temporaryDirectory() throws -> String {
+    var template = Array("/tmp/larder-fuse-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp") }
+    return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+}
+
+/// errno of a system call, 0 where it succeeded.
+func code(_ result: some FixedWidthInteger) -> Int32 { result < 0 ? errno : 0 }
+
+/// A `MemoryFS` on a real mount point.
+struct Served: Sendable {
+    let fileSystem: MemoryFS
+    let session: FuseSession
+    let path: String
+    private let thread: FuseThread
+
+    init(
+        _ fileSystem: MemoryFS, at path: String? = nil, profile: FuseSession.Profile = .full, threads: Int? = nil,
+        passthrough: Bool = true, flags: FuseSession.MountFlags = [.readOnly, .noSetuid, .noDevices]
+    ) async throws {
+        let path = try path ?? temporaryDirectory()
+        self.path = path
+        self.fileSystem = fileSystem
+        let options = FuseSession.Options(
+            mountPoint: path, profile: profile, allowOther: true, passthrough: passthrough, flags: flags, threads: threads)
+        let session = try FuseSession(fileSystem: fileSystem, options: options, logger: Logger(label: "test"))
+        self.session = session
+        try session.mount()
+        let ready = Semaphore()
+        thread = try FuseThread.start("server") { try? session.run { ready.signal() } }
+        await onThread { ready.wait() }
+    }
+
+    /// Unmounts, waits for the session's end, and removes the directory.
+    func stop(lazily: Bool = false) async throws {
+        try await onThread { [session] in Result { () throws(MountError) in try session.unmount(lazily: lazily) } }.get()
+        await ended()
+    }
+
+    func ended() async {
+        await onThread { [thread] in thread.join() }
+        rmdir(path)
+    }
+
+    func counted(_ body: () async throws -> Void) async rethrows -> [String: UInt64] {
+        let before = Dictionary(uniqueKeysWithValues: session.counters.snapshot().map { ($0.name, $0.count) })
+        try await body()
+        let after = session.counters.snapshot().map { ($0.name, $0.count - (before[$0.name] ?? 0)) }
+        return Dictionary(uniqueKeysWithValues: after.filter { $0.1 > 0 })
+    }
+}
+
+/// Mounts, runs `body`, unmounts, also where `body` throws.
+func withMount(
+    _ fileSystem: MemoryFS, profile: FuseSession.Profile = .full, threads: Int? = nil, passthrough: Bool = true,
+    flags: FuseSession.MountFlags = [.readOnly, .noSetuid, .noDevices], _ body: (Served) async throws -> Void
+) async throws {
+    let served = try await Served(fileSystem, profile: profile, threads: threads, passthrough: passthrough, flags: flags)
+    do {
+        try await body(served)
+    } catch {
+        try? await served.stop(lazily: true)
+        throw error
+    }
+    try await served.stop()
+}

@@ -1,0 +1,134 @@
+import Glibc
+import LinuxIO
+import Logging
+import Testing
+import VirtualFS
+
+@testable import FuseBridge
+
+@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason))
+struct LifecycleTests {
+    @Test func anOpenFileKeepsTheMountUntilItIsClosed() async throws {
+        let fileSystem = MemoryFS()
+        fileSystem.file("f", "still here")
+        let mount = try await Served(fileSystem)
+        let path = mount.path
+        let descriptor = await onThread { open(path + "/f", O_RDONLY) }
+        try #require(descriptor >= 0)
+        await #expect(throws: MountError.busy(path)) { try await mount.stop() }
+        try await onThread { Result { () throws(MountError) in try mount.session.unmount(lazily: true) } }.get()
+        #expect(MountTableEntry.mounted(on: path) == nil)
+        let content = await onThread { () -> String in
+            var bytes = [UInt8](repeating: 0, count: 64)
+            let count = read(descriptor, &bytes, bytes.count)
+            close(descriptor)
+            return String(decoding: bytes[..<max(0, count)], as: UTF8.self)
+        }
+        #expect(content == "still here")
+        await mount.ended()
+    }
+
+    @Test func somebodyElseMayUnmount() async throws {
+        let mount = try await Served(MemoryFS())
+        #expect(await shell("umount \(mount.path)").status == 0)
+        await mount.ended()
+        #expect(throws: Never.self) { try mount.session.unmount() }
+    }
+
+    @Test func aMountThatWasNeverServedGoesAway() async throws {
+        let path = try temporaryDirectory()
+        let session = try FuseSession(fileSystem: MemoryFS(), options: .init(mountPoint: path), logger: Logger(label: "test"))
+        #expect(throws: MountError.self) { try session.run() }
+        try session.mount()
+        #expect(throws: MountError.self) { try session.mount() }
+        #expect(MountTableEntry.mounted(on: path)?.type == "fuse.larder")
+        try session.unmount(lazily: true)
+        #expect(MountTableEntry.mounted(on: path) == nil)
+        rmdir(path)
+    }
+
+    /// The child dies with its mount; the mount point says "not connected" until the next one takes it over.
+    @Test func aKilledServersMountPointIsTakenOver() async throws {
+        let path = try temporaryDirectory()
+        setenv("LARDER_TEST_MOUNT", path, 1)
+        await #expect(processExitsWith: .signal(SIGKILL)) {
+            let path = String(cString: try #require(getenv("LARDER_TEST_MOUNT")))
+            let fileSystem = MemoryFS()
+            fileSystem.file("old", "")
+            let mount = try await Served(fileSystem, at: path)
+            guard await shell("ls \(mount.path)").output == "old\n" else { exit(1) }
+            kill(getpid(), SIGKILL)
+        }
+        var status = stat()
+        #expect(stat(path, &status) != 0 && errno == ENOTCONN)
+        let fileSystem = MemoryFS()
+        fileSystem.file("new", "")
+        let mount = try await Served(fileSystem, at: path)
+        #expect(await shell("ls \(path)").output == "new\n")
+        try await mount.stop()
+    }
+
+    @Test func aUserWithoutRightsMountsThroughTheHelper() async throws {
+        let path = try temporaryDirectory()
+        chown(path, 65534, 65534)
+        setenv("LARDER_TEST_MOUNT", path, 1)
+        await #expect(processExitsWith: .success) {
+            let path = String(cString: try #require(getenv("LARDER_TEST_MOUNT")))
+            guard setgroups(0, nil) == 0, setgid(65534) == 0, setuid(65534) == 0 else { exit(2) }
+            let fileSystem = MemoryFS()
+            fileSystem.file("f", "mine")
+            let options = FuseSession.Options(mountPoint: path, name: "a,b\\c")
+            let session = try FuseSession(fileSystem: fileSystem, options: options, logger: Logger(label: "test"))
+            try session.mount()
+            let ready = Semaphore()
+            let thread = try FuseThread.start("server") { try? session.run { ready.signal() } }
+            await onThread { ready.wait() }
+            guard await shell("cat \(path)/f").output == "mine" else { exit(3) }
+            guard MountTableEntry.mounted(on: path)?.type == "fuse.larder", !session.hasPassthrough else { exit(4) }
+            guard await shell("grep -cF ' - fuse.larder a,b\\\\134c ' /proc/self/mountinfo").output == "1\n" else { exit(5) }
+            try await onThread { Result { () throws(MountError) in try session.unmount() } }.get()
+            await onThread { thread.join() }
+            guard MountTableEntry.mounted(on: path) == nil else { exit(6) }
+        }
+        rmdir(path)
+    }
+
+    @Test func theHelpersOwnWordsAreInTheError() async throws {
+        let path = try temporaryDirectory()
+        setenv("LARDER_TEST_MOUNT", path, 1)
+        await #expect(processExitsWith: .success) {
+            let path = String(cString: try #require(getenv("LARDER_TEST_MOUNT")))
+            guard setgroups(0, nil) == 0, setgid(65534) == 0, setuid(65534) == 0 else { exit(2) }
+            let session = try FuseSession(fileSystem: MemoryFS(), options: .init(mountPoint: path), logger: Logger(label: "test"))
+            do {
+                try session.mount()
+                exit(3)
+            } catch {
+                guard "\(error)".contains(path), "\(error)".contains("fusermount3: ") else { exit(4) }
+            }
+        }
+        rmdir(path)
+    }
+
+    @Test func aMountPointThatIsNoneIsNamedInTheError() throws {
+        let logger = Logger(label: "test")
+        #expect(throws: MountError.mountPoint("/nonexistent/x", reason: "No such file or directory")) {
+            _ = try FuseSession(fileSystem: MemoryFS(), options: .init(mountPoint: "/nonexistent/x"), logger: logger)
+        }
+        let session = try FuseSession(fileSystem: MemoryFS(), options: .init(mountPoint: "/etc/passwd"), logger: logger)
+        #expect(throws: MountError.mountPoint("/etc/passwd", reason: "not a directory")) { try session.mount() }
+    }
+}
+
+@Suite struct MountTableTests {
+    @Test func escapedPathsAndOptionalFieldsAreUnderstood() {
+        let line = "36 35 0:58 / /a\\040b\\134c rw,noatime shared:1 master:2 - fuse.larder larder rw,user_id=0"
+        let entry = MountTableEntry(Substring(line))
+        #expect(entry?.path == "/a b\\c")
+        #expect(entry?.device == "0:58")
+        #expect(entry?.type == "fuse.larder")
+        for bad in ["", "36 35 0:58", "36 35 0:58 / /a rw shared:1 master:2 x:1 y", "1 2 3 4 5 6 7 8 -"] {
+            #expect(MountTableEntry(Substring(bad)) == nil)
+        }
+    }
+}
