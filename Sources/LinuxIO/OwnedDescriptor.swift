@@ -83,20 +83,34 @@ extension OwnedDescriptor {
         }
     }
 
-    /// The whole content, of which at most `limit` bytes are taken; nil where there is more.
-    public borrowing func readAll(limit: Int) throws(SystemError) -> [UInt8]? {
-        let size = try size()
-        guard size <= UInt64(limit) else { return nil }
+    public borrowing func write(_ bytes: [UInt8]) throws(SystemError) {
+        try bytes.span.withUnsafeBytes { bytes throws(SystemError) in try write(bytes) }
+    }
+
+    public borrowing func write(_ bytes: [UInt8], at offset: UInt64) throws(SystemError) {
+        try bytes.span.withUnsafeBytes { bytes throws(SystemError) in try write(bytes, at: offset) }
+    }
+
+    /// Up to `count` bytes from `offset`; fewer where the file ends.
+    public borrowing func read(_ count: Int, at offset: UInt64) throws(SystemError) -> [UInt8] {
         var failure: SystemError?
-        // One byte more than the size tells a file that has grown meanwhile from one that has not.
-        let bytes = [UInt8](unsafeUninitializedCapacity: Int(size) + 1) { buffer, count in
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, read in
             do throws(SystemError) {
-                count = try read(into: UnsafeMutableRawBufferPointer(buffer), at: 0)
+                read = try self.read(into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]), at: offset)
             } catch {
                 failure = error
             }
         }
         if let failure { throw failure }
+        return bytes
+    }
+
+    /// The whole content, of which at most `limit` bytes are taken; nil where there is more.
+    public borrowing func readAll(limit: Int) throws(SystemError) -> [UInt8]? {
+        let size = try size()
+        guard size <= UInt64(limit) else { return nil }
+        // One byte more than the size tells a file that has grown meanwhile from one that has not.
+        let bytes = try read(Int(size) + 1, at: 0)
         return bytes.count <= limit ? bytes : nil
     }
 

@@ -1,0 +1,38 @@
+import LinuxIO
+
+extension Store {
+    /// A new empty file on the store's disk.
+    /// - Parameter label: a word for whoever looks into `tmp/`; ASCII letters, digits and dashes.
+    public func temporary(_ label: String) throws(StoreError) -> TemporaryFile {
+        try requireWritable()
+        let name = nextTemporaryName(label)
+        return try inStore(root) { () throws(SystemError) in try TemporaryFile(name, in: root) }
+    }
+
+    /// Gives the finished file its name for ever. The caller has proven that the content is what `key` says.
+    /// - Returns: false where another had published it before; its content is the same, and this file is dropped.
+    @discardableResult
+    public func publish(_ file: TemporaryFile, as key: StoreKey) throws(StoreError) -> Bool {
+        try publishBatch([(file, key)]) == 1
+    }
+
+    /// Publishes many finished files and waits for the disk once, more or less: 64 spans of 2 MiB took 510 ms one by one
+    /// and 270 ms as a batch (ext4 on a virtual disk). No name appears before all the data is safe, so readers that
+    /// wait for the first span of a batch wait for the whole of it: keep batches small where somebody reads behind.
+    /// - Returns: how many were the first of their name.
+    @discardableResult
+    public func publishBatch(_ batch: [(file: TemporaryFile, key: StoreKey)]) throws(StoreError) -> Int {
+        try requireWritable()
+        let first = try inStore(root) { () throws(SystemError) in
+            try root.publish(batch.map { Publication($0.file.name, as: $0.key.path) })
+        }
+        for item in batch { item.file.becamePublished() }
+        return first
+    }
+
+    func publish(_ bytes: UnsafeRawBufferPointer, as key: StoreKey, label: String) throws(StoreError) -> Bool {
+        let file = try temporary(label)
+        try file.write(bytes)
+        return try publish(file, as: key)
+    }
+}
