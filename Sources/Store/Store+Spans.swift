@@ -28,7 +28,7 @@ extension Store {
     }
 
     /// Removes those spans of the range that are here; an emptied folder goes too.
-    public func removeSpans(_ contentKey: Digest, _ range: Range<UInt32>) throws(StoreError) {
+    public func removeSpans(_ contentKey: Digest, _ range: some RangeExpression<UInt32>) throws(StoreError) {
         try requireWritable()
         try inStore(root) { () throws(SystemError) in
             guard let directory = try spanDirectory(contentKey) else { return }
@@ -40,7 +40,7 @@ extension Store {
         _ = try? root.removeDirectory("\(StoreLayout.spans)/\(contentKey.hex)")
     }
 
-    public func removeSpans(_ contentKey: Digest) throws(StoreError) { try removeSpans(contentKey, 0..<UInt32.max) }
+    public func removeSpans(_ contentKey: Digest) throws(StoreError) { try removeSpans(contentKey, 0...) }
 
     private func spanDirectory(_ contentKey: Digest) throws(SystemError) -> Directory? {
         try root.directoryIfPresent("\(StoreLayout.spans)/\(contentKey.hex)")
