@@ -29,7 +29,7 @@ struct MergeWalk {
             _ = try tables.append(root, limits: limits)
             return
         }
-        try emitDirectory(roots.directories, name: UnsafeRawBufferPointer(start: nil, count: 0), in: 0)
+        try emitDirectory(roots, name: UnsafeRawBufferPointer(start: nil, count: 0), in: 0)
         var next = 0
         while next < pending.count {
             try enter(pending[next].ordinal, pending[next].members)
@@ -51,7 +51,7 @@ struct MergeWalk {
             if let file = overlay.file {
                 try emitFile(file, name: name, in: directory)
             } else if !overlay.directories.isEmpty {
-                try emitDirectory(overlay.directories, name: name, in: directory)
+                try emitDirectory(overlay, name: name, in: directory)
                 tables.nodes[Int(directory)].linkCount += 1
             }
         }
@@ -60,12 +60,12 @@ struct MergeWalk {
         tables.children.append(contentsOf: Ordinal(first)..<Ordinal(tables.nodes.count))
     }
 
-    /// The topmost layer that describes the directory says what it is like.
+    /// - Precondition: `overlay` has a directory.
     private mutating func emitDirectory(
-        _ directories: [LayerNode], name: UnsafeRawBufferPointer, in parent: Ordinal
+        _ overlay: Overlay, name: UnsafeRawBufferPointer, in parent: Ordinal
     ) throws(TreeIndexError) {
-        let explicit = directories.first { !views[Int($0.slot)].node($0.ordinal).flags.contains(.implicit) }
-        var node = try copy(explicit ?? directories[0], name: name, in: parent)
+        let directories = overlay.directories
+        var node = try copy(overlay.described ?? directories[0], name: name, in: parent)
         node.flags.formIntersection(.implicit)
         node.linkCount = 2
         let ordinal = try tables.append(node, limits: limits)

@@ -43,21 +43,27 @@ struct LayerNode: Hashable {
 /// The rule by which layers hide each other, for one name.
 ///
 /// From the topmost layer down: a whiteout ends it; anything else that is no directory ends it too, and is what is seen
-/// if it is the topmost; directories unite, and an opaque one is the last to do so.
+/// if it is the topmost; directories unite, and an opaque one is the last whose entries do. What a directory is like,
+/// the topmost says that describes it, which may be one whose entries are hidden.
 struct Overlay {
     /// The whole result where it is no directory.
     private(set) var file: LayerNode?
-    /// Directories that unite here, topmost first.
+    /// Directories whose entries unite here, topmost first.
     private(set) var directories: [LayerNode] = []
-    private(set) var isClosed = false
+    /// The directory with the owner, mode and so on of the result; nil where nobody has described it.
+    private(set) var described: LayerNode?
+    private var isOpaque = false
+    private var isClosed = false
 
     /// Adds what the next lower layer has under the name.
     mutating func add(_ member: LayerNode, _ node: TreeNode) {
         guard !isClosed else { return }
         switch node.kind {
         case .directory:
-            directories.append(member)
-            isClosed = node.flags.contains(.opaque)
+            if !isOpaque { directories.append(member) }
+            if described == nil, !node.flags.contains(.implicit) { described = member }
+            isOpaque = isOpaque || node.flags.contains(.opaque)
+            isClosed = isOpaque && described != nil
         case .whiteout:
             isClosed = true
         default:
@@ -69,6 +75,8 @@ struct Overlay {
     mutating func removeAll() {
         file = nil
         directories.removeAll(keepingCapacity: true)
+        described = nil
+        isOpaque = false
         isClosed = false
     }
 }

@@ -31,10 +31,13 @@ extension TreeBuilder {
         return 0
     }
 
-    /// A real entry of the name wins over the whiteout; of a directory it hides what lower layers have in it.
+    /// A real entry of the name wins over the whiteout; a directory is then a new one, of which lower layers say nothing.
     private mutating func addWhiteout(_ name: ArraySlice<UInt8>, in directory: Ordinal) throws(TreeIndexError) -> Ordinal {
         if let existing = child(of: directory, named: name) {
-            if tables.nodes[Int(existing)].isDirectory { tables.nodes[Int(existing)].flags.insert(.opaque) }
+            if tables.nodes[Int(existing)].isDirectory {
+                tables.nodes[Int(existing)].flags.insert(.opaque)
+                tables.nodes[Int(existing)].flags.remove(.implicit)
+            }
             return existing
         }
         return try makeNode(.whiteout, named: name, in: directory)
@@ -82,10 +85,10 @@ extension TreeBuilder {
             case .directory:
                 break
             case .whiteout:
-                // The whiteout came first: the directory is real, and what lower layers have in it is deleted.
+                // The whiteout came first: the directory is a new one, of which lower layers say nothing.
                 reset(next, to: .directory)
                 tables.nodes[Int(next)].makeImplicit()
-                tables.nodes[Int(next)].flags.insert(.opaque)
+                tables.nodes[Int(next)].flags = .opaque
             default:
                 throw .parentIsNoDirectory(path: path, blocker: tables.path(of: next))
             }

@@ -6,7 +6,7 @@ public final class TreeIndex: @unchecked Sendable {
     /// The tree itself. Copy it where speed counts, and keep the index alive as long.
     public let view: TreeView
     private let storage: Storage
-    private let header: IndexHeader
+    let header: IndexHeader
 
     private enum Storage {
         case mapped(MappedFile)
@@ -52,6 +52,14 @@ extension TreeIndex {
 
     /// Size of the index in bytes.
     public var byteCount: Int { Int(header.fileSize) }
+
+    /// The index file itself.
+    var bytes: UnsafeRawBufferPointer {
+        switch storage {
+        case .mapped(let file): file.bytes
+        case .owned(let bytes): UnsafeRawBufferPointer(rebasing: bytes[..<byteCount])
+        }
+    }
 
     /// Whether a snapshot and these layers, lowest first, belong together: every inode is in the layer that the snapshot
     /// says, with the same kind and size. To be asked before content is read through the layers.

@@ -108,7 +108,8 @@ public struct NodeFlags: OptionSet, Sendable {
 
     /// The directory hides what lower layers have in it.
     @inlinable public static var opaque: NodeFlags { NodeFlags(rawValue: 1) }
-    /// A directory that no member describes, made because something lies in it: 0755 root, mtime 0.
+    /// A directory that no member describes, made because something lies in it: 0755 root, mtime 0, unless a lower
+    /// layer says what it is like.
     @inlinable public static var implicit: NodeFlags { NodeFlags(rawValue: 2) }
     /// The file has holes: its stored bytes are its data runs.
     @inlinable public static var sparse: NodeFlags { NodeFlags(rawValue: 4) }
