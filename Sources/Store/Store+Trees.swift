@@ -28,6 +28,14 @@ extension Store {
         try publish(file, as: .tree(key))
     }
 
+    /// Writes and publishes an index.
+    @discardableResult
+    public func publishTree(_ document: IndexDocument, _ key: Digest) throws(StoreError) -> Bool {
+        let file = try temporary("tree")
+        try document.write { piece throws(StoreError) in try file.write(piece) }
+        return try publishTree(file, key)
+    }
+
     /// Gives the index of `from` the further key `to`: how a layer that was known by its blob becomes known by its DiffID.
     /// - Returns: false where `to` has an index already.
     /// - Throws: `system` with ENOENT where `from` has none.

@@ -90,10 +90,11 @@ import Testing
             let (seed, delay) = (generator.next(), UInt32.random(in: 0..<60_000, using: &generator))
             await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String, seed = seed as UInt64, delay = delay as UInt32] in
                 let store = try Store(at: path, create: false, logger: .silent)
-                dieSoon(microseconds: delay)
                 var generator = SystemRandomNumberGenerator()
                 var number = seed
                 while true {
+                    // Something is published in every round.
+                    if number == seed &+ 1 { dieSoon(microseconds: delay) }
                     number &+= 1
                     let content = withUnsafeBytes(of: number) { Array($0) } + [UInt8](repeating: UInt8(truncatingIfNeeded: number), count: .random(in: 1..<300_000, using: &generator))
                     let digest = try store.putBlob(content)
@@ -110,6 +111,7 @@ import Testing
             let store = try scratch.open()
             #expect(try scratch.names("tmp") == [".lock"], "round \(round): the next one alone has swept")
             let report = try await store.verify(repair: false)
+            #expect(report.checked.objects > round)
             #expect(report.isSound, "round \(round): \(report.findings)")
             #expect(report.findings.allSatisfy { $0.kind == .unindexed })
             for hex in try scratch.names("spans") {
