@@ -74,7 +74,7 @@ struct TOCAssembly {
         }
         let marker = TableOfContents.marker(record.path)
         switch marker {
-        case .prefetch: prefetchLength = try source(record.offset)
+        case .prefetch: prefetchLength = try source(record.offset, inner: Self.unsigned(record.innerOffset, "innerOffset"))
         case .noPrefetch: prefetchLength = 0
         case .table, nil: break
         }
@@ -115,11 +115,11 @@ struct TOCAssembly {
         var chunk = TOCChunk(offset: offset, length: length, sourceOffset: 0, sourceEnd: 0, digest: record.chunkDigest, isZeros: record.isZeros)
         if record.isZeros {
             // The zeros are in the blob all the same, and end what is before them.
-            if let start = try? source(record.offset) { starts.append(start) }
+            if let start = try? source(record.offset, inner: 0) { starts.append(start) }
         } else {
-            chunk.sourceOffset = try source(record.offset)
             chunk.innerOffset = try Self.unsigned(record.innerOffset, "innerOffset")
             try limits.check(size: chunk.innerOffset)
+            chunk.sourceOffset = try source(record.offset, inner: chunk.innerOffset)
             starts.append(chunk.sourceOffset)
         }
         file.entry.chunks.append(chunk)
@@ -180,10 +180,10 @@ struct TOCAssembly {
         return runs
     }
 
-    /// A blob offset that data can be at. Never 0: a layer begins with a tar header.
-    private func source(_ offset: Int64) throws(ArchiveError) -> UInt64 {
+    /// A blob offset that data can be at. The front of the blob is a tar header, so data there has that before it.
+    private func source(_ offset: Int64, inner: UInt64) throws(ArchiveError) -> UInt64 {
         let start = try Self.unsigned(offset, "offset")
-        guard start > 0, start < dataEnd else {
+        guard start > 0 || inner > 0, start < dataEnd else {
             throw ArchiveError(.malformed, "the data at byte \(start) is not inside the layer's \(dataEnd) bytes of data")
         }
         return start

@@ -68,12 +68,13 @@ struct TarHeader {
     /// The sum of all bytes, the checksum field itself counted as spaces. Some old archivers summed signed characters.
     private static func checksumFits(_ block: UnsafeRawBufferPointer) -> Bool {
         guard let stated = TarNumber.field(UnsafeRawBufferPointer(rebasing: block[148..<156])) else { return false }
-        var unsigned: Int64 = 0
-        var signed: Int64 = 0
-        for position in 0..<blockSize {
-            let byte = (148..<156).contains(position) ? UInt8(ascii: " ") : block[position]
-            unsigned += Int64(byte)
-            signed += Int64(Int8(bitPattern: byte))
+        var unsigned: Int64 = 8 * 0x20
+        var signed: Int64 = 8 * 0x20
+        for part in [block[..<148], block[156...]] {
+            for byte in part {
+                unsigned += Int64(byte)
+                signed += Int64(Int8(bitPattern: byte))
+            }
         }
         return stated == unsigned || stated == signed
     }
