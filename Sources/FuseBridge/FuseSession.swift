@@ -69,6 +69,8 @@ public final class FuseSession: Sendable {
             if mount.isPrivileged { setReadAhead() }
             onReady()
         }
+        // The connection was cut (fusectl's `abort`) and not unmounted: nobody else would take the remains away.
+        _ = try Mounting.unmountIfDead(mountPoint, type: options.type)
     }
 
     /// Takes the mount off; `run` returns when all is closed. `.busy` where files are open and it is not done

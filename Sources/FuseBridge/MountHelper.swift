@@ -11,8 +11,10 @@ enum MountHelper {
 
     static func mount(_ options: String, on path: String) throws(MountError) -> OwnedDescriptor {
         let sockets = try SocketPair()
-        let message = try run(["-o", options, "--", path], path: path, socket: sockets.theirs)
-        let device = larder_receive_descriptor(sockets.ours.raw)
+        let message = try run(["-o", options, "--", path], path: path, socket: sockets.theirs.raw)
+        // With our copy of the helper's end open, a helper that sent nothing would leave us waiting.
+        let ours = sockets.closingTheirs()
+        let device = larder_receive_descriptor(ours.raw)
         guard device >= 0 else { throw .helper(path: path, message: message.isEmpty ? "it sent no device" : message) }
         return OwnedDescriptor(owning: device)
     }
@@ -22,7 +24,7 @@ enum MountHelper {
     }
 
     /// Runs the helper to its end. Returns what it wrote to its standard error; throws that where it failed.
-    private static func run(_ arguments: [String], path: String, socket: consuming OwnedDescriptor?) throws(MountError) -> String {
+    private static func run(_ arguments: [String], path: String, socket: Int32?) throws(MountError) -> String {
         let output = try SocketPair()
         let process = try spawn(arguments, path: path, standardError: output.theirs, socket: socket)
         let message = readAll(output.ours)
@@ -32,9 +34,9 @@ enum MountHelper {
         return message
     }
 
-    /// The descriptors are closed here on return, so that the ends in the child are the only ones.
+    /// `standardError` is closed here on return: the child has the only other end then.
     private static func spawn(
-        _ arguments: [String], path: String, standardError: consuming OwnedDescriptor, socket: consuming OwnedDescriptor?
+        _ arguments: [String], path: String, standardError: consuming OwnedDescriptor, socket: Int32?
     ) throws(MountError) -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -44,8 +46,8 @@ enum MountHelper {
         var environment = inheritedEnvironment
         if let socket {
             // dup2 of a descriptor onto itself makes glibc drop its close-on-exec flag in the child.
-            posix_spawn_file_actions_adddup2(&actions, socket.raw, socket.raw)
-            environment.append("_FUSE_COMMFD=\(socket.raw)")
+            posix_spawn_file_actions_adddup2(&actions, socket, socket)
+            environment.append("_FUSE_COMMFD=\(socket)")
         }
         var argv = ([program] + arguments).map { strdup($0) } + [nil]
         var envp = environment.map { strdup($0) } + [nil]
@@ -93,4 +95,6 @@ private struct SocketPair: ~Copyable {
         ours = OwnedDescriptor(owning: ends[0])
         theirs = OwnedDescriptor(owning: ends[1])
     }
+
+    consuming func closingTheirs() -> OwnedDescriptor { ours }
 }

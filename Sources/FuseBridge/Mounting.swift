@@ -40,17 +40,23 @@ enum Mounting {
 
     /// Removes what a crashed daemon of ours has left there ("Transport endpoint is not connected").
     private static func clear(_ path: String, type: String, logger: Logger) throws(MountError) -> stat {
-        var status = stat()
-        for _ in 0...staleLimit {
-            if stat(path, &status) == 0 { return status }
-            let code = errno
-            guard code == ENOTCONN, MountTableEntry.mounted(on: path)?.type == type else {
-                throw .mountPoint(path, reason: String(cString: strerror(code)))
-            }
-            logger.notice("removing a dead mount", metadata: ["path": "\(path)", "type": "\(type)"])
-            try unmount(path, lazily: true)
+        for _ in 0..<staleLimit {
+            guard try unmountIfDead(path, type: type) else { break }
+            logger.notice("removed a dead mount", metadata: ["path": "\(path)", "type": "\(type)"])
         }
-        throw .mountPoint(path, reason: "more than \(staleLimit) dead mounts lie on it")
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw .mountPoint(path, reason: String(cString: strerror(errno))) }
+        return status
+    }
+
+    /// Takes off a mount of `type` whose connection has ended. Returns false where there is none.
+    ///
+    /// STATFS is the one question that the kernel never answers from a cache: stat(2) of a dead root still succeeds.
+    static func unmountIfDead(_ path: String, type: String) throws(MountError) -> Bool {
+        var status = statvfs()
+        guard MountTableEntry.mounted(on: path)?.type == type, statvfs(path, &status) != 0, errno == ENOTCONN else { return false }
+        try unmount(path, lazily: true)
+        return true
     }
 
     /// nil where root has not the right to mount, as in a container.

@@ -6,7 +6,7 @@ import VirtualFS
 
 @testable import FuseBridge
 
-@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason))
+@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(2)))
 struct LifecycleTests {
     @Test func anOpenFileKeepsTheMountUntilItIsClosed() async throws {
         let fileSystem = MemoryFS()
@@ -59,8 +59,7 @@ struct LifecycleTests {
             guard await shell("ls \(mount.path)").output == "old\n" else { exit(1) }
             kill(getpid(), SIGKILL)
         }
-        var status = stat()
-        #expect(stat(path, &status) != 0 && errno == ENOTCONN)
+        #expect(code(open(path, O_RDONLY)) == ENOTCONN)
         let fileSystem = MemoryFS()
         fileSystem.file("new", "")
         let mount = try await Served(fileSystem, at: path)
@@ -68,7 +67,8 @@ struct LifecycleTests {
         try await mount.stop()
     }
 
-    @Test func aUserWithoutRightsMountsThroughTheHelper() async throws {
+    @Test(.enabled(if: FuseDevice.isForUsers, FuseDevice.usersReason))
+    func aUserWithoutRightsMountsThroughTheHelper() async throws {
         let path = try temporaryDirectory()
         chown(path, 65534, 65534)
         setenv("LARDER_TEST_MOUNT", path, 1)
@@ -85,7 +85,7 @@ struct LifecycleTests {
             await onThread { ready.wait() }
             guard await shell("cat \(path)/f").output == "mine" else { exit(3) }
             guard MountTableEntry.mounted(on: path)?.type == "fuse.larder", !session.hasPassthrough else { exit(4) }
-            guard await shell("grep -cF ' - fuse.larder a,b\\\\134c ' /proc/self/mountinfo").output == "1\n" else { exit(5) }
+            guard await shell("grep -cF ' - fuse.larder a,b\\134c ' /proc/self/mountinfo").output == "1\n" else { exit(5) }
             try await onThread { Result { () throws(MountError) in try session.unmount() } }.get()
             await onThread { thread.join() }
             guard MountTableEntry.mounted(on: path) == nil else { exit(6) }

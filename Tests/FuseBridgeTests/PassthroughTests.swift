@@ -6,7 +6,7 @@ import VirtualFS
 @testable import FuseBridge
 
 /// On a kernel that offers passthrough (6.9 and later), as root.
-@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason))
+@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(2)))
 struct PassthroughTests {
     /// A complete file of `size` random bytes, and the path of its content.
     private func complete(_ fileSystem: MemoryFS, _ name: String, size: Int) throws -> (node: NodeID, path: String) {
@@ -40,7 +40,7 @@ struct PassthroughTests {
             #expect(requests["OPEN"] == 2)
             #expect(requests["READ"] == nil)
         }
-        _ = await shell("rm -r \(content.path)")
+        _ = await shell("rm \(content.path); rmdir $(dirname \(content.path))")
     }
 
     @Test func withoutPassthroughWeAreAskedForTheContent() async throws {
@@ -65,7 +65,8 @@ struct PassthroughTests {
                 $0.backing = "/proc/self/fd/\(backingFile(content))"
             }
             let during = try await opened(mount, "f")
-            #expect(await drained(during) == content && drained(early) == content)
+            #expect(await drained(during) == content)
+            #expect(await drained(early) == content)
             await closed(early)
             let stillCached = try await opened(mount, "f")
             #expect(await drained(stillCached) == content)

@@ -5,7 +5,7 @@ import VirtualFS
 
 @testable import FuseBridge
 
-@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason))
+@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(2)))
 struct ReadingTests {
     @Test func ordinaryToolsSeeTheTree() async throws {
         let fileSystem = MemoryFS()
