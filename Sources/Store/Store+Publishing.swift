@@ -1,12 +1,17 @@
+import Glibc
 import LinuxIO
 
 extension Store {
     /// A new empty file on the store's disk.
     /// - Parameter label: a word for whoever looks into `tmp/`; ASCII letters, digits and dashes.
     public func temporary(_ label: String) throws(StoreError) -> TemporaryFile {
+        try temporary(label, mode: 0o444)
+    }
+
+    func temporary(_ label: String, mode: mode_t) throws(StoreError) -> TemporaryFile {
         try requireWritable()
         let name = nextTemporaryName(label)
-        return try inStore(root) { () throws(SystemError) in try TemporaryFile(name, in: root) }
+        return try inStore(root) { () throws(SystemError) in try TemporaryFile(name, in: root, mode: mode) }
     }
 
     /// Gives the finished file its name for ever. The caller has proven that the content is what `key` says.
@@ -17,7 +22,7 @@ extension Store {
     }
 
     /// Publishes many finished files and waits for the disk once, more or less: 64 spans of 2 MiB took 510 ms one by one
-    /// and 270 ms as a batch (ext4 on a virtual disk). No name appears before all the data is safe, so readers that
+    /// and 270 ms as a batch (ext4 on an idle virtual disk). No name appears before all the data is safe, so readers that
     /// wait for the first span of a batch wait for the whole of it: keep batches small where somebody reads behind.
     /// - Returns: how many were the first of their name.
     @discardableResult
@@ -28,11 +33,5 @@ extension Store {
         }
         for item in batch { item.file.becamePublished() }
         return first
-    }
-
-    func publish(_ bytes: UnsafeRawBufferPointer, as key: StoreKey, label: String) throws(StoreError) -> Bool {
-        let file = try temporary(label)
-        try file.write(bytes)
-        return try publish(file, as: key)
     }
 }

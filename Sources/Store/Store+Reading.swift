@@ -1,6 +1,5 @@
 import Glibc
 import LinuxIO
-import OCI
 
 extension Store {
     /// Opens an object for reading; nil where the store does not have it. Takes no lock.
@@ -22,20 +21,5 @@ extension Store {
     public func remove(_ key: StoreKey) throws(StoreError) -> Bool {
         try requireWritable()
         return try inStore(root) { () throws(SystemError) in try root.remove(key.path) }
-    }
-
-    /// Moves a damaged object out of the way, so that it is fetched again. False where it is gone already.
-    func quarantine(_ path: String, reason: String) throws(StoreError) -> Bool {
-        try requireWritable()
-        let target = "\(StoreLayout.quarantine)/\(path.split(separator: "/").joined(separator: "-"))"
-        log.error("damaged, moved to quarantine", metadata: ["file": "\(path)", "reason": "\(reason)", "to": "\(target)"])
-        do throws(SystemError) {
-            try root.rename(path, to: target)
-            return true
-        } catch {
-            // Over NFS a rename that was done can still answer "no such file" when it was sent twice.
-            if error.isAbsence { return false }
-            throw StoreError(error, in: root)
-        }
     }
 }

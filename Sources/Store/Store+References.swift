@@ -33,7 +33,8 @@ extension Store {
         return try withLock(StoreLayout.indexLock, in: root) { () throws(StoreError) in
             var index = try readIndex()
             guard try change(&index) else { return false }
-            let file = try temporary("index")
+            // Other tools write into this file, not beside it.
+            let file = try temporary("index", mode: 0o644)
             guard let bytes = try? index.encoded() else { throw .damaged(path: indexPath, reason: "it cannot be written again") }
             guard bytes.count <= StoreLayout.indexLimit else { throw .tooLarge(path: indexPath, bytes: UInt64(bytes.count), limit: UInt64(StoreLayout.indexLimit)) }
             try file.write(bytes)

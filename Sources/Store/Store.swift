@@ -39,6 +39,9 @@ public final class Store: Sendable {
     /// Bytes that can still be written to the store's disk.
     public var freeSpace: UInt64 { root.freeSpace }
 
+    /// The disk the store is on, as statvfs(3) has it.
+    public var disk: statvfs { root.disk }
+
     func requireWritable() throws(StoreError) {
         if isReadOnly { throw .readOnly(store: path) }
     }

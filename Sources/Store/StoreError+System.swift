@@ -25,8 +25,14 @@ extension SystemError {
 extension Directory {
     /// Bytes an unprivileged writer can still put on this directory's disk; 0 where that cannot be told.
     var freeSpace: UInt64 {
-        var status = statvfs()
-        guard fstatvfs(descriptor.raw, &status) == 0 else { return 0 }
+        let status = disk
         return UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue
+    }
+
+    /// The directory's disk as statvfs(3) has it; all zero where it cannot be told.
+    var disk: statvfs {
+        var status = statvfs()
+        fstatvfs(descriptor.raw, &status)
+        return status
     }
 }

@@ -17,12 +17,13 @@ final class StorePresence: Sendable {
         return StorePresence(try FileLock(waitingFor: StoreLayout.presenceLock, in: root, .shared))
     }
 
+    /// What cannot be removed is in nobody's way: a store is not refused for it.
     private static func sweep(_ root: Directory) throws(SystemError) {
         let temporary = try root.directory(StoreLayout.temporary)
-        for name in try temporary.list() where name != ".lock" { try temporary.removeTree(name) }
+        for name in try temporary.list() where name != ".lock" { _ = try? temporary.removeTree(name) }
         // Lock files of leases are never unlinked while someone may wait for them: only now nobody can.
         let locks = try root.directory(StoreLayout.locks)
-        for name in try locks.list() where name.hasSuffix(StoreLease.suffix) { try locks.remove(name) }
+        for name in try locks.list() where name.hasSuffix(StoreLease.suffix) { _ = try? locks.remove(name) }
     }
 }
 

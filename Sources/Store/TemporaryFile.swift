@@ -10,9 +10,9 @@ public final class TemporaryFile: Sendable {
     private let root: Directory
     private let isPublished = Atomic(false)
 
-    init(_ name: String, in root: Directory) throws(SystemError) {
-        // Never writable by name: nobody changes an object by accident once it is published.
-        descriptor = try root.open(name, O_RDWR | O_CREAT | O_EXCL, mode: 0o444)
+    /// - Parameter mode: objects are writable by nobody, so that nobody changes one by accident.
+    init(_ name: String, in root: Directory, mode: mode_t) throws(SystemError) {
+        descriptor = try root.open(name, O_RDWR | O_CREAT | O_EXCL, mode: mode)
         self.name = name
         self.root = root
     }

@@ -60,7 +60,7 @@ import Testing
 
     @Test func lockFilesGoWhenSomebodyOpensTheStoreAlone() throws {
         let other = try ScratchStore()
-        try autoreleased {
+        try scope {
             let store = try other.open()
             _ = try store.lease("work") != nil
             _ = try store.serial(for: "x")
@@ -71,7 +71,7 @@ import Testing
     }
 
     /// A scope whose objects are gone when it ends.
-    private func autoreleased(_ body: () throws -> Void) rethrows { try body() }
+    private func scope(_ body: () throws -> Void) rethrows { try body() }
 }
 
 /// Counts who is in at once.

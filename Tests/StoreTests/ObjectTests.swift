@@ -51,7 +51,7 @@ import Testing
         }
         #expect(try [9].withUnsafeBytes { try !store.publishSpan($0, key, 2) })
         #expect(try store.presentSpans(key) == [0, 2, 10, .max])
-        #expect(try store.openSpan(key, 2).flatMapBytes() == [2])
+        #expect(try store.openSpan(key, 2).bytes() == [2])
         try store.removeSpans(key, 1..<3)
         #expect(try store.presentSpans(key) == [0, 10, .max])
         try store.removeSpans(key)
@@ -68,7 +68,7 @@ import Testing
         }
         #expect(try store.publishBatch(batch) == 50)
         #expect(try store.presentSpans(key) == Array(0..<50))
-        #expect(try store.openSpan(key, 49).flatMapBytes() == [UInt8](repeating: 49, count: 10_000))
+        #expect(try store.openSpan(key, 49).bytes() == [UInt8](repeating: 49, count: 10_000))
         #expect(try scratch.names("tmp") == [".lock"])
     }
 

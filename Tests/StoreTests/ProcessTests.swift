@@ -7,7 +7,7 @@ import Testing
 /// What several processes, some of them killed, do to one store. The children are real processes (exit tests).
 @Suite(.serialized) struct ProcessTests {
     let scratch: ScratchStore
-    init() throws { scratch = try ScratchStore() }
+    init() throws { scratch = try ScratchStore(onDisk: true) }
 
     private func inProcesses(_ count: Int, _ body: @escaping @Sendable (Int) async -> Void) async {
         await withTaskGroup(of: Void.self) { group in
@@ -117,7 +117,7 @@ import Testing
             for hex in try scratch.names("spans") {
                 let digest = try #require(Digest(hex: hex))
                 for number in try store.presentSpans(digest) {
-                    #expect(Digest(of: try #require(try store.openSpan(digest, number).flatMapBytes())) == digest)
+                    #expect(Digest(of: try #require(try store.openSpan(digest, number).bytes())) == digest)
                 }
             }
             let keys = try store.serialKeys()

@@ -5,14 +5,17 @@ import OCI
 import Store
 import Testing
 
-/// A store in a fresh directory below /tmp that goes with this object.
+/// A store in a fresh directory that goes with this object.
 final class ScratchStore: Sendable {
     /// The store's directory; beside it is room for other things in `base`.
     let path: String
     let base: Directory
 
-    init() throws {
-        var template = Array("/tmp/larder-store-XXXXXX".utf8CString)
+    /// - Parameter onDisk: in /tmp whatever it costs; else in memory where the system has such a place, so that hundreds of
+    ///   fsyncs do not make the tests wait.
+    init(onDisk: Bool = false) throws {
+        let parent = !onDisk && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+        var template = Array("\(parent)/larder-store-XXXXXX".utf8CString)
         guard let made = template.withUnsafeMutableBufferPointer({ mkdtemp($0.baseAddress!) }) else { throw SystemError("mkdtemp") }
         base = try Directory(String(cString: made))
         path = base.path + "/store"
@@ -31,7 +34,7 @@ final class ScratchStore: Sendable {
     func names(_ folder: String) throws -> [String] { try directory().directory(folder).list() }
 
     func content(_ name: String) throws -> [UInt8]? {
-        try directory().openIfPresent(name).flatMapBytes()
+        try directory().openIfPresent(name).bytes()
     }
 
     /// Overwrites one byte in the middle of a file of the store, as a failing disk would.
@@ -50,7 +53,8 @@ final class ScratchStore: Sendable {
 }
 
 extension Optional where Wrapped: ~Copyable, Wrapped == OwnedDescriptor {
-    consuming func flatMapBytes() throws(SystemError) -> [UInt8]? {
+    /// The content of a file that may be absent.
+    consuming func bytes() throws(SystemError) -> [UInt8]? {
         switch consume self {
         case .some(let file): try file.readAll(limit: 64 << 20)
         case .none: nil

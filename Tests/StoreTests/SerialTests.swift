@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 import OCI
 import Store
@@ -29,7 +30,7 @@ import Testing
     @Test(arguments: ["layer:half", "\0\0\0\0", "layer:b"])
     func aTornLineWasToldToNobody(tail: String) throws {
         _ = try store.serial(for: "layer:a")
-        let file = try scratch.directory().open("trees/serials", 0x401)  // O_WRONLY | O_APPEND
+        let file = try scratch.directory().open("trees/serials", O_WRONLY | O_APPEND)
         try file.write(Array(tail.utf8))
         let again = try scratch.open()
         #expect(try again.serialKeys() == ["layer:a"])

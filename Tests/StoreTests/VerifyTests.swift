@@ -77,6 +77,9 @@ import TreeIndex
         #expect(repaired.findings.filter { $0.kind == .damaged && $0.isQuarantined }.map(\.path) == [path(key)])
         #expect(!store.has(key))
         #expect(try scratch.names("quarantine").count == 1)
+        #expect(try store.usage().quarantine.count == 1)
+        try store.emptyQuarantine()
+        #expect(try scratch.names("quarantine") == [])
 
         let after = try await store.verify(repair: false)
         #expect(after.findings.allSatisfy { $0.kind != .damaged })

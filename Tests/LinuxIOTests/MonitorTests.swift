@@ -1,0 +1,22 @@
+import Foundation
+import LinuxIO
+import Testing
+
+@Suite struct MonitorTests {
+    @Test func waitersSeeEveryChange() {
+        let monitor = Monitor(0)
+        let threads = 8
+        // Each thread waits for its turn: with one wake-up lost, all that follow would hang.
+        let done = DispatchGroup()
+        for turn in (0..<threads).reversed() {
+            done.enter()
+            Thread.detachNewThread {
+                monitor.wait { $0 == turn ? () : nil }
+                monitor.update { $0 += 1 }
+                done.leave()
+            }
+        }
+        done.wait()
+        #expect(monitor.read { $0 } == threads)
+    }
+}
