@@ -29,7 +29,7 @@ let package = Package(
 
         // MARK: bytes on disk
         .target(name: "LinuxIO", dependencies: ["CLinux"], swiftSettings: strict),
-        .testTarget(name: "LinuxIOTests", dependencies: ["LinuxIO"], swiftSettings: strict),
+        .testTarget(name: "LinuxIOTests", dependencies: ["CLinux", "LinuxIO"], swiftSettings: strict),
 
         // MARK: formats, pure
         .target(name: "OCI", dependencies: ["CCrypto"], swiftSettings: strict),
@@ -56,7 +56,19 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .testTarget(name: "RemoteTests", dependencies: ["Remote"], swiftSettings: strict),
+        .testTarget(
+            name: "RemoteTests",
+            dependencies: [
+                "Remote", "OCI", "TestSupport",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: strict
+        ),
         .target(
             name: "Images",
             dependencies: [
@@ -80,6 +92,12 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        .testTarget(
+            name: "FuseBridgeTests",
+            dependencies: ["CLinux", "FuseBridge", "LinuxIO", "VirtualFS", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+
         // MARK: the command
         .executableTarget(
             name: "larder",
@@ -88,6 +106,19 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
+            swiftSettings: strict
+        ),
+
+        // MARK: what tests share
+        .target(
+            name: "TestSupport",
+            dependencies: [
+                "LinuxIO", "OCI",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Tests/TestSupport",
             swiftSettings: strict
         ),
     ]

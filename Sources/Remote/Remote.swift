@@ -64,6 +64,12 @@ public final class Remote: Sendable {
         }
     }
 
+    /// Whether the configuration names this host.
+    public func knows(host: String) -> Bool { configuration.hosts[host] != nil }
+
+    /// Whether a host stands for a directory of OCI layouts.
+    public func isLayout(host: String) -> Bool { configuration.hosts[host]?.layout != nil }
+
     /// Closes every connection; what is under way ends with kind `cancelled`. Returns when all is closed.
     public func shutdown() async { await connections.shutdown() }
 

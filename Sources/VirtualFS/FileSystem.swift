@@ -22,7 +22,8 @@ public protocol FileSystem: AnyObject, Sendable {
     func coldAttributes(_ node: NodeID) async throws(FSError) -> Entry
 
     /// Copies the target into `buffer` and returns its length in bytes; `.invalid` where it is no symlink.
-    func readLink(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int
+    func readLink(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Answer<Int>
+    func coldReadLink(_ node: NodeID) async throws(FSError) -> [UInt8]
 
     /// `flags` are open(2)'s. A filesystem that only reads answers `.readOnly` to any that would write.
     func open(_ node: NodeID, flags: Int32) throws(FSError) -> Answer<OpenedFile>

@@ -1,0 +1,69 @@
+import LinuxIO
+import Logging
+import NIOPosix
+import OCI
+import Remote
+import Store
+import Synchronization
+
+/// Every image this host knows or can reach: reference -> manifest -> layers -> snapshot, each step from the store where
+/// it is there and from its registry where not.
+///
+/// One library serves one store for one platform. All of it is safe to use from many tasks; the same work asked for
+/// twice at once is done once, also between processes that share the store.
+public final class ImageLibrary: Sendable {
+    public struct Options: Sendable {
+        public var platform = Platform.host
+        /// For how long a tag is believed before its registry is asked again.
+        public var tagLifetime = Duration.seconds(60)
+        /// For how long an answer "no such image" is believed.
+        public var absenceLifetime = Duration.seconds(5)
+        /// The longest a known tag's registry may take to answer before what is known serves.
+        public var revalidationLimit = Duration.seconds(3)
+        /// The longest a reader waits for one piece of content, after which it gets EIO.
+        public var fetchLimit = Duration.seconds(60)
+
+        public init() {}
+    }
+
+    public let options: Options
+    let supply: Supply
+    /// Told of everything that a pull does.
+    let observer: (@Sendable (PullEvent) -> Void)?
+
+    public var store: Store { supply.store }
+    var remote: Remote { supply.remote }
+    public var logger: Logger { supply.logger }
+    /// Threads for unpacking layers: decompression and disk writes may block, which no Swift task may.
+    var workers: NIOThreadPool { supply.workers }
+
+    let resolved = Mutex<[Reference: Resolution]>([:])
+    let resolving = SingleFlight<Reference, Image>(abandoned: .finish)
+    /// Opened layers by the key of their index.
+    let trees = Mutex<[Digest: KnownTree]>([:])
+    let layerFlights = SingleFlight<ImageLayer, LayerTree>(abandoned: .finish)
+    let snapshots = Mutex<[Digest: ContentTree]>([:])
+    let snapshotFlights = SingleFlight<Digest, ContentTree>(abandoned: .finish)
+    let blobFlights = SingleFlight<Digest, Void>(abandoned: .finish)
+    let streams = Mutex<[Digest: LayerStream]>([:])
+    let catalog = Mutex(Catalog())
+
+    public init(
+        store: Store, remote: Remote, options: Options, logger: Logger, threads: Int = 4, observer: (@Sendable (PullEvent) -> Void)? = nil
+    ) {
+        let workers = NIOThreadPool(numberOfThreads: threads)
+        workers.start()
+        supply = Supply(store: store, remote: remote, workers: workers, logger: logger)
+        self.options = options
+        self.observer = observer
+    }
+
+    /// What has been asked of registries so far.
+    public var networkCounters: RemoteCounters.Values { remote.counters.values }
+
+    /// Ends the worker threads and the connections.
+    public func shutdown() async {
+        try? await workers.shutdownGracefully()
+        await remote.shutdown()
+    }
+}

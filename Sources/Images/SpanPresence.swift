@@ -1,0 +1,42 @@
+import OCI
+import Store
+import TreeIndex
+
+/// Which spans of a layer are in the store: one bit each. Only an account, for `du` and for cache lifetimes; reading always
+/// asks the store itself.
+struct SpanPresence: Sendable {
+    private var words: [UInt64]
+    private(set) var missing: Int
+
+    init(of layer: LayerTree.Parts, in store: Store) throws {
+        let view = layer.view
+        words = Array(repeating: 0, count: (view.spanCount + 63) / 64)
+        missing = view.spanCount
+        for number in try store.presentSpans(layer.contentKey) where Int(number) < view.spanCount { _ = insert(Int(number)) }
+        // A large file that was put together from its spans is there although the spans are gone.
+        for ordinal in layer.largeFiles {
+            let node = view.node(ordinal)
+            guard let content = node.contentOffset, let digest = node.objectNumber.flatMap({ view.object($0).digest }), store.hasObject(digest) else { continue }
+            for span in view.spanNumbers(in: content..<content + view.storedSize(of: node)) { _ = insert(span) }
+        }
+        for object in layer.loneObjects where !store.hasObject(object) { missing += 1 }
+    }
+
+    subscript(_ number: Int) -> Bool { words[number / 64] & 1 << UInt64(number % 64) != 0 }
+
+    /// Returns whether the bit was not set before.
+    mutating func insert(_ number: Int) -> Bool {
+        guard !self[number] else { return false }
+        words[number / 64] |= 1 << UInt64(number % 64)
+        missing -= 1
+        return true
+    }
+
+    /// Returns whether the bit was set before.
+    mutating func remove(_ number: Int) -> Bool {
+        guard self[number] else { return false }
+        words[number / 64] &= ~(1 << UInt64(number % 64))
+        missing += 1
+        return true
+    }
+}

@@ -1,0 +1,137 @@
+import Images
+import OCI
+import Remote
+
+/// What Larder itself makes: the half that asks the library, and through it a registry.
+extension LarderFileSystem {
+    func coldLookupSynthetic(_ parent: NodeID, _ name: [UInt8]) async throws -> Entry {
+        let text = String(decoding: name, as: UTF8.self)
+        switch try synthetic.node(parent) {
+        case .repositories(let path):
+            return try await lookupImage("\(path)/\(text)")
+        case .image(let path, let manifest) where text == "rootfs":
+            return rootEntry(try mounted(.rootfs(path: path, manifest: manifest)))
+        case .algorithm(let collection):
+            guard let digest = Digest(hexBytes: name) else { return .absent(lifetime: .infinity) }
+            return try await lookup(digest, in: collection)
+        default:
+            throw FSError.stale
+        }
+    }
+
+    private func lookupImage(_ path: String) async throws -> Entry {
+        guard let reference = Reference(path) else { return .absent(lifetime: 60) }
+        do {
+            let image = try await library.image(reference)
+            // A tag may move; then the same path must lead to another node.
+            let lifetime: Double = if case .tag = reference.selector { library.options.tagLifetime.inSeconds } else { .infinity }
+            return entry(of: .image(path: path, manifest: image.manifestDescriptor.digest), nameLifetime: lifetime)
+        } catch let error as RemoteError where error.kind == .notFound {
+            return .absent(lifetime: library.options.absenceLifetime.inSeconds)
+        }
+    }
+
+    private func lookup(_ digest: Digest, in collection: SyntheticNode.Collection) async throws -> Entry {
+        switch collection {
+        case .layers:
+            guard try await !library.layers(digest).isEmpty else { return .absent(lifetime: 1) }
+            return rootEntry(try mounted(.layer(digest)))
+        case .snapshots:
+            guard try await !library.snapshotOwners(digest).isEmpty else { return .absent(lifetime: 1) }
+            return rootEntry(try mounted(.snapshot(digest)))
+        case .blobs:
+            guard let size = try await library.blobSize(digest) else { return .absent(lifetime: 1) }
+            return entry(of: .blob(digest, size: size), nameLifetime: 60)
+        }
+    }
+
+    func coldOpenSynthetic(_ id: NodeID) async throws -> OpenedFile {
+        switch try synthetic.node(id) {
+        case .status:
+            return OpenedFile(handle: documents.insert(Array(await status().utf8)), caching: .direct)
+        case .metrics:
+            return OpenedFile(handle: documents.insert(Array(metrics().prometheusText.utf8)), caching: .direct)
+        case .imageDocument(_, let manifest, .status):
+            guard let image = library.image(manifest: manifest) else { throw FSError.stale }
+            return OpenedFile(handle: documents.insert(try library.status(of: image).json), caching: .direct)
+        default:
+            throw FSError.stale
+        }
+    }
+
+    /// A blob is verified as a whole or not at all, so its first read fetches all of it.
+    func coldReadSynthetic(_ id: NodeID, _ offset: UInt64, _ count: Int) async throws -> [UInt8] {
+        guard case .blob(let digest, _) = try synthetic.node(id) else { throw FSError.stale }
+        try await library.fetchBlob(digest)
+        guard let blob = try library.store.openBlob(digest) else { throw FSError.io }
+        var bytes = [UInt8](repeating: 0, count: count)
+        let read = try bytes.withUnsafeMutableBytes { try blob.read(into: $0, at: offset) }
+        return Array(bytes.prefix(read))
+    }
+
+    // MARK: - Listings
+
+    func coldOpenSyntheticDirectory(_ id: NodeID) async throws -> OpenedDirectory {
+        let node = try synthetic.node(id)
+        guard node.shape == .directory else { throw FSError.notDirectory }
+        return OpenedDirectory(handle: listings.insert(try await listing(of: node)), immutable: false)
+    }
+
+    private func listing(of node: SyntheticNode) async throws -> [Listing] {
+        switch node {
+        case .root:
+            return [item("README.txt", .readme), item("images", .images)]
+                + SyntheticNode.Collection.allCases.map { item($0.rawValue, .collection($0)) }
+                + [item("metrics", .metrics), item("status.json", .status)]
+        case .collection(let collection):
+            return [item("sha256", .algorithm(collection))]
+        case .algorithm(.layers):
+            return try await library.knownLayers().map { try tree($0.hex, .layer($0)) }
+        case .algorithm(.snapshots):
+            return try await library.knownSnapshots().map { try tree($0.hex, .snapshot($0)) }
+        case .algorithm(.blobs):
+            return try await library.knownBlobs().map { item($0.digest.hex, .blob($0.digest, size: $0.size)) }
+        case .images:
+            return try await names(below: "")
+        case .repositories(let path):
+            return try await names(below: path + "/")
+        case .image(let path, let manifest):
+            guard let image = library.image(manifest: manifest) else { throw FSError.stale }
+            let documents = SyntheticNode.ImageDocument.allCases.filter { $0 != .index || image.indexBytes != nil }
+            return documents.map { item($0.rawValue, .imageDocument(path: path, manifest: manifest, $0)) }
+                + [item("layers", .imageLayers(path: path, manifest: manifest)), try tree("rootfs", .rootfs(path: path, manifest: manifest))]
+        case .imageLayers(let path, let manifest):
+            guard let image = library.image(manifest: manifest) else { throw FSError.stale }
+            return image.layers.indices.map { item("\($0)", .imageLayer(path: path, manifest: manifest, position: $0)) }
+        case .readme, .status, .metrics, .imageDocument, .imageLayer, .blob:
+            throw FSError.notDirectory
+        }
+    }
+
+    /// The next components of all known references that begin with `prefix`.
+    private func names(below prefix: String) async throws -> [Listing] {
+        var items: [String: SyntheticNode] = [:]
+        for image in try await library.knownImages() {
+            let path = image.reference.description
+            guard path.hasPrefix(prefix) else { continue }
+            let rest = path.dropFirst(prefix.count)
+            if let slash = rest.firstIndex(of: "/") {
+                items[String(rest[..<slash])] = .repositories(path: prefix + rest[..<slash])
+            } else {
+                items[String(rest)] = .image(path: path, manifest: image.manifestDescriptor.digest)
+            }
+        }
+        return items.sorted { $0.key < $1.key }.map { item($0.key, $0.value) }
+    }
+
+    private func item(_ name: String, _ node: SyntheticNode) -> Listing { Listing(name: Array(name.utf8), node: .synthetic(node)) }
+
+    private func tree(_ name: String, _ key: TreeKey) throws -> Listing {
+        _ = try mounted(key)
+        return Listing(name: Array(name.utf8), node: .tree(key))
+    }
+}
+
+extension Duration {
+    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
+}

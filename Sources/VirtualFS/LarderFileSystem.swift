@@ -1,0 +1,187 @@
+import Glibc
+import Images
+import LinuxIO
+import Logging
+import OCI
+import Synchronization
+import TreeIndex
+
+/// The tree of a Larder mount: what Larder itself makes (`Synthetic…`), and image trees below it under their serials.
+///
+/// This file is the hot side: every operation answers from memory or says `.cold`. The cold twins are in
+/// `LarderFileSystem+Cold.swift`, what is synthetic in `LarderFileSystem+Synthetic.swift`.
+public final class LarderFileSystem: FileSystem {
+    public let root: NodeID
+    let library: ImageLibrary
+    let logger: Logger
+    let trees: TreeTable
+    let synthetic = SyntheticTable()
+    let listings = HandleTable<[Listing]>()
+    let documents = HandleTable<[UInt8]>()
+    let serials = Mutex<[String: UInt32]>([:])
+    /// Seconds since the epoch: the time of everything that is synthetic.
+    let startTime: Int64
+    let status: @Sendable () async -> String
+    let metrics: @Sendable () -> [Metric]
+
+    /// The whole tree.
+    public init(
+        library: ImageLibrary, logger: Logger, started: Int64, status: @escaping @Sendable () async -> String,
+        metrics: @escaping @Sendable () -> [Metric]
+    ) {
+        root = SyntheticTable.root
+        trees = TreeTable()
+        self.library = library
+        self.logger = logger
+        startTime = started
+        self.status = status
+        self.metrics = metrics
+    }
+
+    /// One immutable tree alone, opened already, whose attributes the kernel may cache for ever.
+    public init(library: ImageLibrary, logger: Logger, tree: ContentTree, key: String) throws {
+        let serial = try library.store.serial(for: key)
+        root = NodeID(serial: serial, ordinal: 0)
+        trees = TreeTable()
+        self.library = library
+        self.logger = logger
+        startTime = 0
+        status = { "" }
+        metrics = { [] }
+        let mounted = try trees.tree(serial) { MountedTree(serial: serial, frozen: true) { .whole(tree) } }
+        mounted.adopt(tree)
+    }
+
+    // MARK: - Names
+
+    public func lookup(_ parent: NodeID, _ name: UnsafeRawBufferPointer) throws(FSError) -> Answer<Entry> {
+        guard parent.serial != SyntheticTable.serial else { return try lookupSynthetic(parent, name) }
+        guard let tree = trees[parent.serial] else { throw .stale }
+        guard let content = tree.content else { return .cold }
+        return .ready(Self.entry(tree, content, parent.ordinal, name))
+    }
+
+    static func entry(_ tree: MountedTree, _ content: ContentTree, _ directory: Ordinal, _ name: UnsafeRawBufferPointer) -> Entry {
+        guard let child = content.view.child(of: directory, named: name) else { return .absent(lifetime: .infinity) }
+        let node = content.view.canonical(child)
+        // A hard link to a file of a lower layer has nothing to show in its own layer alone.
+        guard content.view.node(node).kind != .danglingLink else { return .absent(lifetime: .infinity) }
+        return tree.entry(node, in: content)
+    }
+
+    public func forget(_ node: NodeID, count: UInt64) {
+        if node.serial == SyntheticTable.serial { synthetic.forget(node, count: count) }
+    }
+
+    public func attributes(_ node: NodeID) throws(FSError) -> Answer<Entry> {
+        guard node.serial != SyntheticTable.serial else { return try attributesOfSynthetic(node) }
+        guard let tree = trees[node.serial] else { throw .stale }
+        guard let content = tree.content else { return node.ordinal == 0 ? .ready(tree.closedRoot) : .cold }
+        try check(node, content)
+        return .ready(tree.entry(node.ordinal, in: content))
+    }
+
+    public func readLink(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Answer<Int> {
+        guard node.serial != SyntheticTable.serial else { return .ready(try copy(try targetOfSynthetic(node), into: buffer)) }
+        guard let tree = trees[node.serial] else { throw .stale }
+        guard let content = tree.content else { return .cold }
+        try check(node, content)
+        guard content.view.node(node.ordinal).kind == .symlink else { throw .invalid }
+        let target = content.view.linkTarget(of: content.view.node(node.ordinal))
+        guard target.count <= buffer.count else { throw .nameTooLong }
+        buffer.copyMemory(from: target)
+        return .ready(target.count)
+    }
+
+    /// An ordinal that the tree does not have comes from a forged or outdated handle.
+    @inline(__always)
+    private func check(_ node: NodeID, _ content: ContentTree) throws(FSError) {
+        guard Int(node.ordinal) < content.view.nodeCount else { throw .stale }
+    }
+
+    private func copy(_ bytes: [UInt8], into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int {
+        guard bytes.count <= buffer.count else { throw .range }
+        buffer.copyBytes(from: bytes)
+        return bytes.count
+    }
+
+    // MARK: - Files
+
+    public func open(_ node: NodeID, flags: Int32) throws(FSError) -> Answer<OpenedFile> {
+        guard flags & (O_WRONLY | O_RDWR | O_TRUNC) == 0 else { throw .readOnly }
+        guard node.serial != SyntheticTable.serial else { return try openSynthetic(node) }
+        guard let tree = trees[node.serial] else { throw .stale }
+        guard let content = tree.content else { return .cold }
+        try check(node, content)
+        return .ready(OpenedFile(caching: .keep, complete: content.hasObject(node.ordinal)))
+    }
+
+    public func backing(_ node: NodeID) throws(FSError) -> OwnedDescriptor? {
+        if node.serial == SyntheticTable.serial { return try backingOfSynthetic(node) }
+        guard let tree = trees[node.serial] else { throw .stale }
+        guard let content = tree.content else { return nil }
+        do { return try content.openObject(node.ordinal) } catch { throw report(error, "open") }
+    }
+
+    public func read(
+        _ node: NodeID, handle: UInt64, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
+    ) throws(FSError) -> Answer<Int> {
+        guard node.serial != SyntheticTable.serial else { return try readSynthetic(node, handle, offset, buffer) }
+        guard let tree = trees[node.serial] else { throw .stale }
+        guard let content = tree.content else { return .cold }
+        try check(node, content)
+        do {
+            guard let count = try content.read(node.ordinal, at: offset, into: buffer) else { return .cold }
+            return .ready(count)
+        } catch {
+            throw report(error, "read")
+        }
+    }
+
+    public func release(_ node: NodeID, handle: UInt64) {
+        if node.serial == SyntheticTable.serial { documents.remove(handle) }
+    }
+
+    // MARK: - Directories
+
+    public func openDirectory(_ node: NodeID) throws(FSError) -> Answer<OpenedDirectory> {
+        guard node.serial != SyntheticTable.serial else { return .cold }
+        guard let tree = trees[node.serial] else { throw .stale }
+        guard let content = tree.content else { return .cold }
+        try check(node, content)
+        guard content.view.node(node.ordinal).isDirectory else { throw .notDirectory }
+        return .ready(OpenedDirectory(immutable: true))
+    }
+
+    public func readDirectory(
+        _ node: NodeID, handle: UInt64, from offset: UInt64, wantsEntries: Bool,
+        emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
+    ) throws(FSError) {
+        guard node.serial != SyntheticTable.serial else { return try readSyntheticDirectory(handle, offset, wantsEntries, emit) }
+        guard let tree = trees[node.serial], let content = tree.content else { throw .stale }
+        try check(node, content)
+        let directory = content.view.node(node.ordinal)
+        let count = directory.childCount
+        guard offset < UInt64(count) else { return }
+        for position in Int(offset)..<count {
+            let child = content.view.child(of: directory, at: position)
+            let inode = content.view.canonical(child)
+            guard content.view.node(inode).kind != .danglingLink else { continue }
+            guard emit(content.view.name(of: content.view.node(child)), tree.entry(inode, in: content), UInt64(position) + 1) else { return }
+        }
+    }
+
+    public func releaseDirectory(_ node: NodeID, handle: UInt64) {
+        if node.serial == SyntheticTable.serial { listings.remove(handle) }
+    }
+
+    // MARK: - The filesystem itself
+
+    public func statistics() -> FSStatistics {
+        let disk = library.store.disk
+        return FSStatistics(
+            blockSize: UInt64(disk.f_frsize), blocks: UInt64(disk.f_blocks), blocksFree: UInt64(disk.f_bfree), blocksAvailable: UInt64(disk.f_bavail),
+            files: UInt64(disk.f_files), filesFree: UInt64(disk.f_ffree)
+        )
+    }
+}

@@ -1,0 +1,57 @@
+import Images
+import OCI
+
+/// Which image tree a serial stands for. The text is what the store remembers the serial under, for ever.
+enum TreeKey: Hashable, Sendable {
+    /// `images/PATH/rootfs` of the image with this manifest.
+    case rootfs(path: String, manifest: Digest)
+    case layer(Digest)
+    case snapshot(Digest)
+
+    var text: String {
+        switch self {
+        // The path may be longer than the store keeps.
+        case .rootfs(let path, let manifest): "images/\(Digest(of: Array("\(path) \(manifest)".utf8)))"
+        case .layer(let digest): "layers/\(digest)"
+        case .snapshot(let chainID): "snapshots/\(chainID)"
+        }
+    }
+}
+
+extension LarderFileSystem {
+    /// The mounted tree of a key. Asks the store for the serial the first time, which writes to disk: cold.
+    func mounted(_ key: TreeKey) throws -> MountedTree {
+        let serial: UInt32
+        if let known = serials.withLock({ $0[key.text] }) {
+            serial = known
+        } else {
+            serial = try library.store.serial(for: key.text)
+            serials.withLock { $0[key.text] = serial }
+        }
+        return try trees.tree(serial) { MountedTree(serial: serial, frozen: false) { try await self.open(key) } }
+    }
+
+    /// As `mounted`, for the hot side: nil where the serial is not known yet.
+    func mountedIfKnown(_ key: TreeKey) -> MountedTree? {
+        serials.withLock { $0[key.text] }.flatMap { trees[$0] }
+    }
+
+    private func open(_ key: TreeKey) async throws -> MountedTree.Opened {
+        switch key {
+        case .rootfs(_, let manifest):
+            guard let image = library.image(manifest: manifest) else { throw FSError.stale }
+            return .whole(try await library.snapshot(of: image))
+        case .snapshot(let chainID):
+            // An owner whose layers are all sealed has proven its claim to the ChainID; take it before any other.
+            let owners = try await library.snapshotOwners(chainID)
+            let proven = owners.first { owner in owner.image.layers.prefix(owner.count).allSatisfy { library.store.hasTree($0.descriptor.digest) } }
+            guard let owner = proven ?? owners.first else { throw FSError.notFound }
+            return .whole(try await library.snapshot(of: owner.image, count: owner.count))
+        case .layer(let digest):
+            let layers = try await library.layers(digest)
+            guard let layer = layers.first else { throw ImageError.unknownLayer(digest) }
+            if let stream = try await library.streaming(layer) { return .streaming(stream) }
+            return .whole(ContentTree(layer: try await library.tree(of: layer)))
+        }
+    }
+}

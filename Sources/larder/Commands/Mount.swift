@@ -1,0 +1,71 @@
+import ArgumentParser
+import FoundationEssentials
+import FuseBridge
+import Glibc
+import Images
+import Logging
+import OCI
+import Synchronization
+import VirtualFS
+
+struct Mount: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Mount the tree of images, or one immutable tree alone.",
+        discussion: """
+            Returns when the mount is ready, and serves it in the background until `larder umount DIR`. With
+            --foreground it stays and unmounts on SIGINT or SIGTERM.
+
+            --tree mounts one tree alone: images/REF, layers/sha256/HEX or snapshots/sha256/HEX. The kernel then caches
+            everything for ever and a warm tree costs no request at all.
+            """
+    )
+
+    @Argument(help: ArgumentHelp("Where to mount.", valueName: "dir"), completion: .directory)
+    var directory: String
+
+    @Flag(name: .shortAndLong, help: "Stay in the foreground and log to standard error.")
+    var foreground = false
+
+    @Option(name: .long, help: ArgumentHelp("Mount this tree alone.", valueName: "tree"))
+    var tree: String?
+
+    @Flag(name: .long, inversion: .prefixedNo, help: "Let other users look too (default: yes for root; others need user_allow_other in /etc/fuse.conf).")
+    var allowOther: Bool?
+
+    @Flag(name: .long, inversion: .prefixedNo, help: "Let the kernel read complete large files itself (root only).")
+    var passthrough: Bool?
+
+    @Flag(name: .long, help: "Honour set-user-ID bits and file capabilities.")
+    var suid = false
+
+    @Flag(name: .long, help: "Honour device nodes.")
+    var dev = false
+
+    @Flag(name: .long, help: "Refuse to execute programs.")
+    var noexec = false
+
+    @Option(name: .long, help: ArgumentHelp("Log of the background process.", discussion: "Default: larder.log in the store.", valueName: "file"), completion: .file())
+    var logFile: String?
+
+    @OptionGroup var remote: RemoteOptions
+    @OptionGroup var store: StoreOptions
+
+    func run() async throws {
+        var settings = try Settings(store: store, remote: remote)
+        if let allowOther { settings.allowOther = allowOther }
+        if let passthrough { settings.passthrough = passthrough }
+        guard foreground else { return try Detachment.run(logFile: logFile ?? settings.storePath + "/larder.log", storePath: settings.storePath) }
+        try await Daemon(settings: settings, options: options(settings), tree: tree).serve()
+    }
+
+    private func options(_ settings: Settings) -> FuseSession.Options {
+        var flags: FuseSession.MountFlags = .readOnly
+        if !suid { flags.insert(.noSetuid) }
+        if !dev { flags.insert(.noDevices) }
+        if noexec { flags.insert(.noExecution) }
+        return FuseSession.Options(
+            mountPoint: directory, profile: tree == nil ? .full : .zeroMessage, allowOther: settings.allowOther,
+            passthrough: settings.passthrough, name: tree ?? "larder", flags: flags
+        )
+    }
+}

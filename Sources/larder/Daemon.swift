@@ -1,0 +1,88 @@
+import FuseBridge
+import Glibc
+import Images
+import Logging
+import OCI
+import VirtualFS
+
+/// The process behind a mount: opens the store, mounts, serves until unmounted or told to stop.
+struct Daemon {
+    let settings: Settings
+    let options: FuseSession.Options
+    /// `images/REF`, `layers/…` or `snapshots/…` to be mounted alone; nil for the whole tree.
+    let tree: String?
+
+    func serve() async throws {
+        raiseDescriptorLimit()
+        let library = try settings.openLibrary(create: true)
+        let started = Int64(time(nil))
+        let counters = CounterBox()
+        let fileSystem: LarderFileSystem
+        if let tree {
+            let (content, key) = try await resolve(tree, library)
+            fileSystem = try LarderFileSystem(library: library, logger: library.logger, tree: content, key: key)
+        } else {
+            let report = DaemonReport(settings: settings, library: library, started: started, mountPoint: options.mountPoint, counters: counters)
+            fileSystem = LarderFileSystem(
+                library: library, logger: library.logger, started: started, status: { await report.json() }, metrics: { report.metrics() }
+            )
+        }
+        let session = try FuseSession(fileSystem: fileSystem, options: options, logger: library.logger)
+        counters.set(session.counters)
+        try session.mount()
+        SignalThread.start([SIGINT, SIGTERM]) { number in
+            library.logger.info("stopping", metadata: ["signal": "\(number)"])
+            do {
+                do { try session.unmount() } catch MountError.busy {
+                    library.logger.warning("still in use; what is open fails from now on", metadata: ["mount": "\(options.mountPoint)"])
+                    try session.unmount(lazily: true)
+                }
+            } catch {
+                library.logger.error("cannot unmount", metadata: ["reason": "\(error)"])
+            }
+        }
+        try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
+            DedicatedThread.run("larder-session") {
+                done.resume(with: Result {
+                    try session.run {
+                        library.logger.notice("mounted", metadata: ["mount": "\(options.mountPoint)", "store": "\(settings.storePath)", "passthrough": "\(session.hasPassthrough)"])
+                        Readiness.announce()
+                    }
+                })
+            }
+        }
+        library.logger.notice("unmounted", metadata: ["mount": "\(options.mountPoint)"])
+        await library.shutdown()
+    }
+
+    /// Opens the tree that `--tree` names, before anything is mounted.
+    private func resolve(_ path: String, _ library: ImageLibrary) async throws -> (ContentTree, key: String) {
+        let parts = path.split(separator: "/", maxSplits: 1).map(String.init)
+        guard parts.count == 2 else { throw Failure(.usage, "--tree '\(path)': use images/REF, layers/sha256/HEX or snapshots/sha256/HEX") }
+        var rest = parts[1]
+        if rest.hasSuffix("/rootfs") { rest.removeLast(7) }
+        switch parts[0] {
+        case "images":
+            let image = try await library.image(try settings.reference(rest))
+            return (try await library.snapshot(of: image), "mount/images/\(image.manifestDescriptor.digest)")
+        case "layers", "snapshots":
+            guard rest.hasPrefix("sha256/"), let digest = Digest(hex: rest.dropFirst(7)) else { throw Failure(.usage, "--tree '\(path)': no digest") }
+            if parts[0] == "layers" {
+                guard let layer = try await library.layers(digest).first else { throw ImageError.unknownLayer(digest) }
+                return (ContentTree(layer: try await library.tree(of: layer)), "mount/layers/\(digest)")
+            }
+            guard let owner = try await library.snapshotOwners(digest).first else { throw Failure(.notFound, "no known image has the snapshot \(digest)") }
+            return (try await library.snapshot(of: owner.image, count: owner.count), "mount/snapshots/\(digest)")
+        default:
+            throw Failure(.usage, "--tree '\(path)': use images/REF, layers/sha256/HEX or snapshots/sha256/HEX")
+        }
+    }
+
+    /// Spans, indexes and passthrough files are descriptors.
+    private func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}

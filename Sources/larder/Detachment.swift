@@ -1,0 +1,70 @@
+import FoundationEssentials
+import Glibc
+
+/// `larder mount` without --foreground: starts the same command again in a session of its own and returns when that says
+/// it is ready. A fork would be no good here: a Swift process has threads before `main`.
+enum Detachment {
+    static func run(logFile: String, storePath: String) throws {
+        guard let ready = Pipe.make() else { throw Failure(.failed, "pipe: \(String(cString: strerror(errno)))") }
+        defer { close(ready.read) }
+        try? FileManager.default.createDirectory(atPath: storePath, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
+        let log = open(logFile, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+        guard log >= 0 else { throw Failure(.failed, "log file \(logFile): \(String(cString: strerror(errno)))") }
+        defer { close(log) }
+
+        let child = try spawn(ready: ready.write, log: log)
+        close(ready.write)
+        guard readLine(ready.read) == "ready" else {
+            var status: Int32 = 0
+            waitpid(child, &status, 0)
+            throw Failure(Failure.Code(rawValue: (status >> 8) & 0xff) ?? .failed, reason(in: logFile))
+        }
+    }
+
+    private static func spawn(ready: Int32, log: Int32) throws -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_adddup2(&actions, log, STDOUT_FILENO)
+        posix_spawn_file_actions_adddup2(&actions, log, STDERR_FILENO)
+        // dup2 onto another number clears close-on-exec.
+        let inherited: Int32 = 3
+        if ready == inherited { _ = fcntl(ready, F_SETFD, 0) } else { posix_spawn_file_actions_adddup2(&actions, ready, inherited) }
+
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        posix_spawnattr_setflags(&attributes, Int16(startsSession))
+
+        let arguments = CommandLine.arguments + ["--foreground"]
+        var environment = ProcessInfo.processInfo.environment
+        environment[Readiness.pipeVariable] = "\(inherited)"
+        var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
+        var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
+        defer { for pointer in argv + envp { free(pointer) } }
+        var child: pid_t = 0
+        let code = posix_spawn(&child, "/proc/self/exe", &actions, &attributes, &argv, &envp)
+        guard code == 0 else { throw Failure(.failed, "cannot start in the background: \(String(cString: strerror(code)))") }
+        return child
+    }
+
+    /// POSIX_SPAWN_SETSID of glibc, which its headers show to C alone.
+    private static let startsSession = 0x80
+
+    private static func readLine(_ descriptor: Int32) -> String {
+        var bytes = [UInt8](repeating: 0, count: 64)
+        while true {
+            let count = read(descriptor, &bytes, bytes.count)
+            if count < 0 && errno == EINTR { continue }
+            return count > 0 ? String(decoding: bytes[..<count].prefix { $0 != 10 }, as: UTF8.self) : ""
+        }
+    }
+
+    /// What the background process said before it ended: its last line that is an error message.
+    private static func reason(in logFile: String) -> String {
+        let text = FileManager.default.contents(atPath: logFile).map { String(decoding: $0.suffix(8192), as: UTF8.self) } ?? ""
+        let line = text.split(separator: "\n").last { $0.hasPrefix("larder: ") }
+        return line.map { String($0.dropFirst(8)) } ?? "the background process ended before the mount was ready; see \(logFile)"
+    }
+}

@@ -1,0 +1,27 @@
+import Images
+import OCI
+import Remote
+import Store
+
+/// An error for the person at the terminal, with the exit code that says its kind.
+struct Failure: Error {
+    enum Code: Int32, Sendable {
+        case failed = 1
+        case notFound = 3
+        case network = 4
+        case verification = 5
+        case usage = 64
+    }
+
+    let code: Code
+    let message: String
+
+    init(_ code: Code, _ message: String) {
+        self.code = code
+        self.message = message
+    }
+
+    init(_ error: any Error) {
+        self.init(Self.code(of: error), error is CancellationError ? "interrupted" : "\(error)")
+    }
+}

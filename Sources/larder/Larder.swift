@@ -1,0 +1,57 @@
+import ArgumentParser
+import Glibc
+
+/// The command line. One file per subcommand in `Commands/`; what they share is beside this file.
+@main
+struct Larder: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "larder",
+        abstract: "The build cache you can ls: container images as directories, fetched as they are read.",
+        discussion: """
+            EXAMPLES
+              larder mount /larder
+              ls /larder/images/docker.io/library/debian:12/rootfs
+              larder pull debian:12
+              larder mount --tree images/docker.io/library/debian:12 /mnt
+
+            SETTINGS come from flags, then from LARDER_* in the environment, then from /etc/larder/config.json
+            (root) or $XDG_CONFIG_HOME/larder/config.json. See `man larder`.
+
+            EXIT CODES
+              0   done
+              1   failed
+              3   there is no such image, layer or mount
+              4   a registry could not be reached, or refused
+              5   `verify` found something wrong
+              64  the command line or the configuration is wrong
+            """,
+        version: Version.current,
+        subcommands: [Mount.self, Unmount.self, Pull.self, ImageCommand.self, Status.self, Verify.self, Doctor.self]
+    )
+
+    static func main() async {
+        // A closed pipe is an error to report, not a reason to die silently in the middle of a store write.
+        signal(SIGPIPE, SIG_IGN)
+        do {
+            var command = try parseAsRoot()
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch let failure as Failure {
+            Terminal.error("larder: \(failure.message)")
+            Glibc.exit(failure.code.rawValue)
+        } catch where Larder.exitCode(for: error) != .failure || error is ExitCode {
+            Larder.exit(withError: error)
+        } catch {
+            let failure = Failure(error)
+            Terminal.error("larder: \(failure.message)")
+            Glibc.exit(failure.code.rawValue)
+        }
+    }
+}
+
+enum Version {
+    static let current = "0.1.0"
+}

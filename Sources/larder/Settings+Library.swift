@@ -1,0 +1,43 @@
+import Images
+import Logging
+import Remote
+import Store
+
+extension Settings {
+    var logger: Logger {
+        let level = logLevel
+        return Logger(label: "larder") { _ in LineLogHandler(level: level) }
+    }
+
+    func openStore(create: Bool) throws -> Store { try Store(at: storePath, create: create, logger: logger) }
+
+    /// Everything that is needed to find, fetch and show images.
+    func openLibrary(create: Bool, observer: (@Sendable (PullEvent) -> Void)? = nil) throws -> ImageLibrary {
+        let store = try openStore(create: create)
+        let remote = Remote(configuration: remoteConfiguration, logger: logger)
+        var options = ImageLibrary.Options()
+        options.platform = platform
+        options.tagLifetime = tagLifetime
+        options.fetchLimit = fetchLimit
+        return ImageLibrary(store: store, remote: remote, options: options, logger: logger, observer: observer)
+    }
+
+    private var remoteConfiguration: RemoteConfiguration {
+        var configuration = RemoteConfiguration()
+        configuration.environment = environment
+        configuration.requestDeadline = fetchLimit
+        configuration.stallTimeout = min(configuration.stallTimeout, fetchLimit)
+        for (name, host) in hosts {
+            var settings = RemoteConfiguration.Host()
+            settings.url = host.url
+            settings.mirrors = host.mirrors
+            settings.plainHTTP = host.plainHTTP
+            settings.caFile = host.caFile
+            settings.clientCertificate = host.clientCertificate
+            settings.clientKey = host.clientKey
+            settings.layout = host.layout
+            configuration.hosts[name] = settings
+        }
+        return configuration
+    }
+}
