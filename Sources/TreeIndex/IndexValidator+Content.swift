@@ -46,7 +46,9 @@ extension IndexValidator {
         var stored: UInt64 = 0
         for position in 0..<view.runCount(of: node) {
             let run = view.run(of: node, at: position)
-            guard run.offset >= end, run.length > 0, run.offset <= node.size, run.length <= node.size - run.offset, run.stored == stored else {
+            guard run.offset >= end, run.length > 0, run.offset <= node.size, run.length <= node.size - run.offset,
+                run.stored == stored
+            else {
                 throw damaged(ordinal, "data run \(position) does not follow the one before")
             }
             end = run.offset + run.length

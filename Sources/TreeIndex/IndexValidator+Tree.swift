@@ -60,9 +60,9 @@ extension IndexValidator {
             guard node.layerSlot == 0, node.layerOrdinal == 0 else { throw damaged(ordinal, "a layer has no layers") }
         }
         if kind == .symlink || kind == .danglingLink {
-            guard node.size > 0, node.size < IndexFormat.pathLimit, node.place <= count(.heap), node.size <= count(.heap) - node.place else {
-                throw damaged(ordinal, "its target is out of bounds")
-            }
+            guard node.size > 0, node.size < IndexFormat.pathLimit, node.place <= count(.heap),
+                node.size <= count(.heap) - node.place
+            else { throw damaged(ordinal, "its target is out of bounds") }
         }
     }
 

@@ -39,10 +39,10 @@ struct MergeWalk {
 
     /// Merges the sorted children of all directories that unite in one.
     private mutating func enter(_ directory: Ordinal, _ range: Range<Int>) throws(TreeIndexError) {
-        var cursors = members[range].map { Cursor($0, in: views[Int($0.slot)]) }
+        var cursors = members[range].map { MergeCursor($0, in: views[Int($0.slot)]) }
         let first = tables.nodes.count
         var overlay = Overlay()
-        while let name = Cursor.smallestName(of: cursors) {
+        while let name = MergeCursor.smallestName(of: cursors) {
             overlay.removeAll()
             for index in cursors.indices where cursors[index].isAt(name) {
                 overlay.add(cursors[index].current, cursors[index].node)
@@ -136,55 +136,4 @@ private struct AttributeBlock: Hashable {
     var slot: UInt16
     var offset: UInt32
     var length: UInt32
-}
-
-/// A position in the sorted children of one layer's directory.
-private struct Cursor {
-    private let view: TreeView
-    private let directory: TreeNode
-    private let slot: UInt16
-    private var position = 0
-    /// The node at the position; nil at the end.
-    private var found: (ordinal: Ordinal, node: TreeNode)?
-
-    init(_ member: LayerNode, in view: TreeView) {
-        self.view = view
-        slot = member.slot
-        directory = view.node(member.ordinal)
-        load()
-    }
-
-    /// - Precondition: not at the end, as after `isAt` was true.
-    var current: LayerNode { LayerNode(slot: slot, ordinal: found?.ordinal ?? 0) }
-    var node: TreeNode { found?.node ?? directory }
-    var name: UnsafeRawBufferPointer? { found.map { view.name(of: $0.node) } }
-
-    func isAt(_ wanted: UnsafeRawBufferPointer) -> Bool {
-        guard let name else { return false }
-        return compareNames(name, wanted) == 0
-    }
-
-    mutating func advance() {
-        position += 1
-        load()
-    }
-
-    private mutating func load() {
-        guard position < directory.childCount else {
-            found = nil
-            return
-        }
-        let ordinal = view.child(of: directory, at: position)
-        found = (ordinal, view.node(ordinal))
-    }
-
-    static func smallestName(of cursors: [Cursor]) -> UnsafeRawBufferPointer? {
-        var smallest: UnsafeRawBufferPointer?
-        for cursor in cursors {
-            guard let name = cursor.name else { continue }
-            if let known = smallest, compareNames(known, name) <= 0 { continue }
-            smallest = name
-        }
-        return smallest
-    }
 }

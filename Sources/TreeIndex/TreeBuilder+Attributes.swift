@@ -71,7 +71,7 @@ extension TreeBuilder {
                 throw .badContent(path: path, "an extended attribute with a bad name: \(printable(attribute.name))")
             }
             guard attribute.value.count <= IndexFormat.attributeValueLimit else {
-                throw .badContent(path: path, "the extended attribute \(printable(attribute.name)) is larger than \(IndexFormat.attributeValueLimit) bytes")
+                throw .badContent(path: path, "the extended attribute \(printable(attribute.name)) is too large: \(attribute.value.count) bytes")
             }
             byName[attribute.name] = attribute.value
         }

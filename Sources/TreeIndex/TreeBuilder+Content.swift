@@ -51,6 +51,22 @@ extension TreeBuilder {
         return tables.spans.count - 1
     }
 
+    public var spanCount: Int { tables.spans.count }
+
+    /// - Precondition: `0 <= number < spanCount`.
+    public func span(_ number: Int) -> ContentSpan { tables.spans[number] }
+
+    /// The number of the span that holds that offset of the content space; nil where it has not been added yet.
+    public func spanNumber(at contentOffset: UInt64) -> Int? {
+        var low = 0
+        var high = tables.spans.count
+        while low < high {
+            let middle = (low + high) / 2
+            if tables.spans[middle].contentEnd <= contentOffset { low = middle + 1 } else { high = middle }
+        }
+        return low < tables.spans.count ? low : nil
+    }
+
     private func regularFile(_ ordinal: Ordinal) throws(TreeIndexError) -> Ordinal {
         let inode = canonical(ordinal)
         guard tables.nodes[Int(inode)].kind == .regular else {

@@ -1,6 +1,6 @@
 import Glibc
 
-/// SplitMix64 from a seed that a failing run can be repeated with: `LARDER_SEED=… swift test`.
+/// SplitMix64 from a seed that a failing run can be repeated with: `LARDER_SEED=7 swift test`.
 struct SeededRandom: RandomNumberGenerator {
     private var state: UInt64
 
