@@ -10,7 +10,7 @@ struct TarExtensions {
 
 extension TarReader {
     /// Puts a header and its extensions together and stands at the member's data; nil for a kind nobody knows.
-    func member(_ header: TarHeader, _ extensions: TarExtensions, _ path: inout [UInt8]) throws(ArchiveError) -> ArchiveEntry? {
+    func member(_ header: TarHeader, _ extensions: TarExtensions) throws(ArchiveError) -> ArchiveEntry? {
         let pax = extensions.pax
         let kind = Self.kind(header, path: path)
         let stored = kind == nil || kind == .regular ? try size(pax.size ?? header.size) : 0

@@ -16,6 +16,8 @@ public final class TarReader {
     /// Zero bytes that follow the data up to the next block.
     private var padding: UInt64 = 0
     private var ended = false
+    /// Of the current member, as far as it is known: errors name it.
+    var path: [UInt8] = []
 
     /// Number of the current member, from 1, metadata headers not counted.
     public private(set) var entryNumber = 0
@@ -34,16 +36,15 @@ public final class TarReader {
     /// Data of the current member that was not read is skipped. After an error there is nothing more to read.
     public func next() throws(ArchiveError) -> ArchiveEntry? {
         guard !ended else { return nil }
-        var path: [UInt8] = []
         do throws(ArchiveError) {
+            try passMember()
             entryNumber += 1
-            let entry = try nextMember(&path)
+            path = []
+            let entry = try nextMember()
             ended = entry == nil
             return entry
         } catch {
-            ended = true
-            remaining = 0
-            throw error.about(ArchiveError.label(entry: entryNumber, path))
+            throw fail(error)
         }
     }
 
@@ -51,12 +52,14 @@ public final class TarReader {
     public func read(into buffer: UnsafeMutableRawBufferPointer) throws(ArchiveError) -> Int {
         guard remaining > 0, buffer.count > 0 else { return 0 }
         let wanted = Int(min(UInt64(buffer.count), remaining))
-        let count = try input.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
+        let count: Int
+        do throws(ArchiveError) {
+            count = try input.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted]))
+        } catch {
+            throw fail(error)
+        }
         guard count > 0 else {
-            let missing = remaining
-            ended = true
-            remaining = 0
-            throw ArchiveError(.truncated, subject: "entry \(entryNumber)", "the archive ends \(missing) bytes before the end of the member")
+            throw fail(ArchiveError(.truncated, "the archive ends \(remaining) bytes before the end of the member"))
         }
         remaining -= UInt64(count)
         return count
@@ -71,7 +74,14 @@ public final class TarReader {
         return try input.skip(.max)
     }
 
-    private func nextMember(_ path: inout [UInt8]) throws(ArchiveError) -> ArchiveEntry? {
+    /// Ends the reading, and says which member it was.
+    private func fail(_ error: ArchiveError) -> ArchiveError {
+        ended = true
+        remaining = 0
+        return error.about(ArchiveError.label(entry: entryNumber, path))
+    }
+
+    private func nextMember() throws(ArchiveError) -> ArchiveEntry? {
         var extensions = TarExtensions()
         while let header = try nextHeader() {
             path = extensions.path ?? header.path
@@ -87,7 +97,7 @@ public final class TarReader {
             case UInt8(ascii: "K"):
                 extensions.longLink = try Self.untilNUL(metadata(of: header))
             default:
-                if let entry = try member(header, extensions, &path) { return entry }
+                if let entry = try member(header, extensions) { return entry }
                 extensions = TarExtensions()
             }
         }
@@ -113,7 +123,7 @@ public final class TarReader {
 
     /// Goes to the end of the current member. Its data must be there; its padding need not.
     private func passMember() throws(ArchiveError) {
-        guard try input.skip(remaining) == remaining else { throw ArchiveError(.truncated, "the archive ends inside the member before it") }
+        guard try input.skip(remaining) == remaining else { throw ArchiveError(.truncated, "the archive ends inside the member") }
         remaining = 0
         _ = try input.skip(padding)
         padding = 0

@@ -37,7 +37,7 @@ final class ColdRequests: Sendable {
         }
         moved.onInterrupt(token: token) { request, data in
             guard let request else { return }
-            FuseConnection.of(request).cold.interrupt(UInt(bitPattern: data))
+            FuseConnection.of(request).pointee.cold.interrupt(UInt(bitPattern: data))
         }
         let task = Task.detached {
             let request = FuseRequest(moved)

@@ -17,9 +17,9 @@ enum DeviceIO {
         guard count >= MemoryLayout<larder_fuse_in_header>.size, let buffer else { return count }
         let header = buffer.loadUnaligned(as: larder_fuse_in_header.self)
         let connection = FuseConnection.of(userData: userData)
-        connection.counters.count(opcode: header.opcode)
+        connection.pointee.counters.count(opcode: header.opcode)
         if header.opcode == UInt32(LARDER_FUSE_INIT) {
-            connection.handshake.received(UnsafeRawBufferPointer(start: buffer, count: count), header)
+            connection.pointee.handshake.received(UnsafeRawBufferPointer(start: buffer, count: count), header)
         }
         return count
     }
@@ -27,9 +27,9 @@ enum DeviceIO {
     private static func write(
         _ device: Int32, _ parts: UnsafeMutablePointer<iovec>?, _ count: Int32, _ userData: UnsafeMutableRawPointer?
     ) -> Int {
-        let handshake = FuseConnection.of(userData: userData).handshake
-        if !handshake.isDone, count == 2, let parts, let header = parts[0].iov_base {
-            handshake.answering(
+        let connection = FuseConnection.of(userData: userData)
+        if !connection.pointee.handshake.isDone, count == 2, let parts, let header = parts[0].iov_base {
+            connection.pointee.handshake.answering(
                 header.loadUnaligned(as: larder_fuse_out_header.self),
                 UnsafeMutableRawBufferPointer(start: parts[1].iov_base, count: parts[1].iov_len))
         }

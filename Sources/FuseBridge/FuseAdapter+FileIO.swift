@@ -41,7 +41,7 @@ extension FuseAdapter {
     }
 
     private static func release(_ request: consuming FuseRequest, _ node: fuse_ino_t, _ info: UnsafeMutablePointer<fuse_file_info>?) {
-        request.connection.release(request.node(node), handle: info?.pointee.fh ?? 0)
+        request.connection.pointee.release(request.node(node), handle: info?.pointee.fh ?? 0)
         request.replySuccess()
     }
 }

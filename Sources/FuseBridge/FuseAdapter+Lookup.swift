@@ -38,8 +38,7 @@ extension FuseAdapter {
 extension FuseRequest {
     /// Gives the request to the cold side.
     consuming func replyLater(_ compute: @escaping @Sendable (any FileSystem) async throws(FSError) -> FuseReply) {
-        let cold = connection.cold
-        cold.answer(self, with: compute)
+        connection.pointee.cold.answer(self, with: compute)
     }
 }
 

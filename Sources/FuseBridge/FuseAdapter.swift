@@ -24,7 +24,7 @@ enum FuseAdapter {
     /// INIT: what libfuse can ask for itself. The rest is `InitPatch`.
     private static func negotiate(_ userData: UnsafeMutableRawPointer?, _ info: UnsafeMutablePointer<fuse_conn_info>?) {
         guard let info else { return }
-        let limit = FuseConnection.of(userData: userData).requestLimit
+        let limit = FuseConnection.of(userData: userData).pointee.requestLimit
         info.pointee.max_background = limit
         info.pointee.congestion_threshold = limit
         // Clearing set-id bits on write is no business of a filesystem that is only read.

@@ -1,13 +1,18 @@
 import CFuse
 import VirtualFS
 
-/// What every request of one mount needs. libfuse carries it as its user data, unretained; `FuseSession` keeps it alive.
-final class FuseConnection: Sendable {
+/// What every request of one mount needs. libfuse carries its address as user data; `ServedMount` keeps it in place.
+///
+/// A noncopyable struct in raw memory, not a class: whoever reaches through the pointer borrows the fields, so that a
+/// request neither retains nor releases anything, which two threads would fight over.
+struct FuseConnection: ~Copyable {
+    typealias Pointer = UnsafePointer<FuseConnection>
+
     let fileSystem: any FileSystem
     let root: NodeID
     let handshake: InitHandshake
     let counters: FuseCounters
-    let cold = ColdRequests()
+    let cold: ColdRequests
     let passthrough: PassthroughTable
     let requestLimit: UInt32
 
@@ -20,6 +25,7 @@ final class FuseConnection: Sendable {
         self.counters = counters
         self.passthrough = passthrough
         self.requestLimit = requestLimit
+        cold = ColdRequests()
         root = fileSystem.root
     }
 
@@ -30,11 +36,9 @@ final class FuseConnection: Sendable {
 
     func number(_ node: NodeID) -> UInt64 { node == root ? UInt64(FUSE_ROOT_ID) : node.rawValue }
 
-    var userData: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
+    static func of(_ request: fuse_req_t) -> Pointer { of(userData: fuse_req_userdata(request)) }
 
-    static func of(_ request: fuse_req_t) -> FuseConnection { of(userData: fuse_req_userdata(request)) }
-
-    static func of(userData: UnsafeMutableRawPointer?) -> FuseConnection {
-        Unmanaged<FuseConnection>.fromOpaque(userData.unsafelyUnwrapped).takeUnretainedValue()
+    static func of(userData: UnsafeMutableRawPointer?) -> Pointer {
+        Pointer(userData.unsafelyUnwrapped.assumingMemoryBound(to: FuseConnection.self))
     }
 }

@@ -57,8 +57,8 @@ extension FuseRequest {
     /// An absent entry is node 0 with a lifetime, which the kernel caches; ENOENT it would not.
     consuming func reply(entry: Entry) {
         let connection = connection
-        if !send(larder_fuse_entry_out(entry, number: connection.number(entry.attributes.node))), !entry.isAbsent {
-            connection.fileSystem.forget(entry.attributes.node, count: 1)
+        if !send(larder_fuse_entry_out(entry, number: connection.pointee.number(entry.attributes.node))), !entry.isAbsent {
+            connection.pointee.fileSystem.forget(entry.attributes.node, count: 1)
         }
     }
 
@@ -70,7 +70,7 @@ extension FuseRequest {
         switch file.caching {
         case .direct: out.open_flags = FileFlags.direct
         case .keep:
-            if let backing = connection.openForPassthrough(node, file) {
+            if let backing = connection.pointee.openForPassthrough(node, file) {
                 out.open_flags = FileFlags.passthrough
                 out.backing_id = backing
             } else {
@@ -78,7 +78,7 @@ extension FuseRequest {
             }
         }
         // The kernel sends no RELEASE for an open whose answer it did not take.
-        if !send(out) { connection.release(node, handle: file.handle) }
+        if !send(out) { connection.pointee.release(node, handle: file.handle) }
     }
 
     consuming func reply(_ directory: OpenedDirectory, of node: NodeID) {
@@ -86,7 +86,7 @@ extension FuseRequest {
         // The kernel drops a cached listing on every open that does not say KEEP_CACHE too.
         let flags = directory.immutable ? FileFlags.cacheDirectory | FileFlags.keepCache : 0
         if !send(larder_fuse_open_out(fh: directory.handle, open_flags: flags, backing_id: 0)) {
-            connection.fileSystem.releaseDirectory(node, handle: directory.handle)
+            connection.pointee.fileSystem.releaseDirectory(node, handle: directory.handle)
         }
     }
 

@@ -16,11 +16,13 @@ struct FuseRequest: ~Copyable, @unchecked Sendable {
 
     deinit { fuse_reply_err(raw, EIO) }
 
-    /// Alive as long as the session, which outlives every request: no retain is needed.
-    var connection: FuseConnection { FuseConnection.of(raw) }
-    var fileSystem: any FileSystem { connection.fileSystem }
+    /// Valid as long as the session, which outlives every request.
+    var connection: FuseConnection.Pointer { FuseConnection.of(raw) }
 
-    func node(_ number: fuse_ino_t) -> NodeID { connection.node(number) }
+    /// Borrowed, not retained.
+    var fileSystem: any FileSystem { _read { yield connection.pointee.fileSystem } }
+
+    func node(_ number: fuse_ino_t) -> NodeID { connection.pointee.node(number) }
 
     /// The libfuse handle, to be answered with a `fuse_reply_` call by the caller.
     consuming func take() -> fuse_req_t {

@@ -38,7 +38,7 @@ public final class FuseSession: Sendable {
 
     /// The kernel reads complete files without us.
     public var hasPassthrough: Bool {
-        stage.withLock { if case .running(let mount) = $0 { mount.connection.handshake.hasPassthrough } else { false } }
+        stage.withLock { if case .running(let mount) = $0 { mount.handshake.hasPassthrough } else { false } }
     }
 
     /// Mounts. From now on whoever looks below the mount point waits until `run` serves it. A mount that a crashed

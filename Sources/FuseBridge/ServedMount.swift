@@ -7,8 +7,8 @@ import VirtualFS
 
 /// A libfuse session on a mounted device, and the threads that answer its requests.
 final class ServedMount: @unchecked Sendable {
-    let connection: FuseConnection
     let isPrivileged: Bool
+    private let connection: UnsafeMutablePointer<FuseConnection>
     private let session: OpaquePointer
 
     /// Takes the device over.
@@ -17,21 +17,37 @@ final class ServedMount: @unchecked Sendable {
         counters: FuseCounters, logger: Logger
     ) throws(MountError) {
         isPrivileged = device.isPrivileged
-        connection = FuseConnection(
-            fileSystem: fileSystem, handshake: InitHandshake(patch: patch), counters: counters,
-            passthrough: PassthroughTable(device: device.descriptor.raw, isWanted: patch.wantsPassthrough, logger: logger),
-            requestLimit: options.requestLimit)
-        session = try Self.makeSession(options.profile, userData: connection.userData)
+        connection = .allocate(capacity: 1)
+        connection.initialize(
+            to: FuseConnection(
+                fileSystem: fileSystem, handshake: InitHandshake(patch: patch), counters: counters,
+                passthrough: PassthroughTable(device: device.descriptor.raw, isWanted: patch.wantsPassthrough, logger: logger),
+                requestLimit: options.requestLimit))
+        do { session = try Self.makeSession(options.profile, userData: connection) } catch {
+            Self.discard(connection)
+            throw error
+        }
         var callbacks = DeviceIO.callbacks
         guard fuse_session_custom_io(session, &callbacks, device.descriptor.raw) == 0 else {
             fuse_session_destroy(session)
+            Self.discard(connection)
             throw .session("libfuse \(String(cString: fuse_pkgversion())) does not take our device")
         }
         // From here on the device belongs to libfuse, which closes it with the session.
         _ = device.take()
     }
 
-    deinit { fuse_session_destroy(session) }
+    deinit {
+        fuse_session_destroy(session)
+        Self.discard(connection)
+    }
+
+    private static func discard(_ connection: UnsafeMutablePointer<FuseConnection>) {
+        connection.deinitialize(count: 1)
+        connection.deallocate()
+    }
+
+    var handshake: InitHandshake { connection.pointee.handshake }
 
     private static func makeSession(_ profile: FuseSession.Profile, userData: UnsafeMutableRawPointer) throws(MountError) -> OpaquePointer {
         var operations = FuseAdapter.operations(for: profile)
@@ -50,8 +66,8 @@ final class ServedMount: @unchecked Sendable {
     /// Returns when the mount has gone and every request has its answer.
     func serve(threads count: Int, logger: Logger, onReady: () -> Void) throws(MountError) {
         // INIT alone first: it settles how large the threads' buffers must be.
-        answerRequests { [connection] in connection.handshake.isDone }
-        if connection.handshake.isDone { onReady() }
+        answerRequests { handshake.isDone }
+        if handshake.isDone { onReady() }
         var threads: [FuseThread] = []
         do throws(SystemError) {
             for number in 0..<count {
@@ -62,7 +78,7 @@ final class ServedMount: @unchecked Sendable {
             logger.warning("fewer threads than wanted serve the mount", metadata: ["threads": "\(threads.count)", "reason": "\(error)"])
         }
         for thread in threads { thread.join() }
-        connection.cold.drain()
+        connection.pointee.cold.drain()
     }
 
     /// The loop of one thread: read a request, answer it or hand it to the cold side, read the next.

@@ -89,6 +89,10 @@ extension RegistrySource {
             throw Fault(.unreachable, "\(who) ended the answer at byte \(bytes.count) of \(length)", remedy: .backOff)
         }
         let found = Digest(of: bytes)
+        if digest == nil, bytes.first(where: { ![0x20, 0x09, 0x0a, 0x0d].contains($0) }) != UInt8(ascii: "{") {
+            // A hotel's login page is also a 200.
+            throw Fault(.badAnswer(status: 200), "\(who) sends something that is no manifest")
+        }
         for (expected, origin) in [(digest, "asked for"), (answer.headers.first(name: "Docker-Content-Digest").flatMap { Digest($0) }, "announced")] {
             guard let expected, expected != found else { continue }
             throw Fault(.wrongBytes, "\(who) sends bytes with the digest \(found) where \(expected) was \(origin)")

@@ -4,10 +4,9 @@ import Glibc
 /// `larder mount` without --foreground: starts the same command again in a session of its own and returns when that says
 /// it is ready. A fork would be no good here: a Swift process has threads before `main`.
 enum Detachment {
-    static func run(logFile: String, storePath: String) throws {
+    static func run(logFile: String) throws {
         guard let ready = Pipe.make() else { throw Failure(.failed, "pipe: \(String(cString: strerror(errno)))") }
         defer { close(ready.read) }
-        try? FileManager.default.createDirectory(atPath: storePath, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
         let log = open(logFile, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
         guard log >= 0 else { throw Failure(.failed, "log file \(logFile): \(String(cString: strerror(errno)))") }
         defer { close(log) }

@@ -54,7 +54,11 @@ struct Mount: AsyncParsableCommand {
         var settings = try Settings(store: store, remote: remote)
         if let allowOther { settings.allowOther = allowOther }
         if let passthrough { settings.passthrough = passthrough }
-        guard foreground else { return try Detachment.run(logFile: logFile ?? settings.storePath + "/larder.log", storePath: settings.storePath) }
+        guard foreground else {
+            // Made here, so that what is wrong with it is said here, and the log has a place.
+            _ = try settings.openStore(create: true)
+            return try Detachment.run(logFile: logFile ?? settings.storePath + "/larder.log")
+        }
         try await Daemon(settings: settings, options: options(settings), tree: tree).serve()
     }
 
