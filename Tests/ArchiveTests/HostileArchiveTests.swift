@@ -33,10 +33,25 @@ import Testing
         #expect(seen[4].content[7] == UInt8(ascii: "p") && seen[4].content[50] == UInt8(ascii: "q"))
     }
 
-    @Test func anArchiveCutAtAnyByteEndsCleanlyOrWithAnError() throws {
-        let whole = try members(of: Self.specimen)
-        for length in 0..<Self.specimen.count {
-            let reader = TarReader(MemoryReader(Array(Self.specimen.prefix(length))))
+    @Test func aSmallArchiveCutAtAnyByteEndsCleanlyOrWithAnError() throws {
+        var tar = TarBuilder()
+        tar.pax([("path", "pax/name"), ("SCHILY.xattr.user.a", "value")])
+        tar.file("x", "content")
+        try expectCuts(of: tar.bytes, at: Array(0..<tar.bytes.count))
+    }
+
+    @Test func anArchiveOfEverythingCutAnywhereEndsCleanlyOrWithAnError() throws {
+        var generator = SeededGenerator("anArchiveOfEverythingCutAnywhereEndsCleanlyOrWithAnError")
+        // At the edges of blocks, where parsers err, and at some places between.
+        let edges = (0..<Self.specimen.count).filter { (-3...3).contains(($0 + 3) % 512 - 3) }
+        let others = (0..<500).map { _ in Int.random(in: 0..<Self.specimen.count, using: &generator) }
+        try expectCuts(of: Self.specimen, at: edges + others)
+    }
+
+    private func expectCuts(of archive: [UInt8], at lengths: [Int]) throws {
+        let whole = try members(of: archive)
+        for length in lengths {
+            let reader = TarReader(MemoryReader(Array(archive.prefix(length))))
             var seen: [Member] = []
             do throws(ArchiveError) {
                 while let entry = try reader.next() { seen.append(Member(entry: entry, content: entry.fillHoles(try reader.readData()))) }

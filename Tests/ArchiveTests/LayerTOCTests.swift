@@ -74,14 +74,15 @@ import Testing
         return Layer(blob: try scratch.read("layer"), annotations: try scratch.read("annotations"))
     }
 
-    /// Both layers were made by `ctr-remote image convert` (stargz-snapshotter) of the same image.
-    @Test(arguments: [("estargz", TOCLocation.Format.eStargz), ("zstdchunked", .zstdChunked)])
-    func layersOfStargzSnapshotterReadTheSameBothWays(name: String, format: TOCLocation.Format) throws {
+    /// The same image through `ctr-remote image convert` (stargz-snapshotter) and `skopeo copy --dest-compress-format`
+    /// (containers/storage).
+    @Test(arguments: [("estargz", TOCLocation.Format.eStargz, UInt64?(0)), ("zstdchunked", .zstdChunked, 0), ("skopeo", .zstdChunked, nil)])
+    func layersOfOtherToolsReadTheSameBothWays(name: String, format: TOCLocation.Format, prefetch: UInt64?) throws {
         let layer = try real(name)
         #expect(try layer.location()?.format == format)
         try layer.expectTableEqualsTar()
         let location = try #require(try layer.location())
-        #expect(try location.decode(layer.bytes(location.range)).prefetchLength == 0)
+        #expect(try location.decode(layer.bytes(location.range)).prefetchLength == prefetch)
     }
 
     @Test func aLargeFileOfTheRealLayerHasSeveralChunks() throws {
@@ -110,7 +111,7 @@ import Testing
         }
     }
 
-    @Test(arguments: ["estargz", "zstdchunked"])
+    @Test(arguments: ["estargz", "zstdchunked", "skopeo"])
     func aTableThatIsNotTheOneNamedIsRefused(name: String) throws {
         var layer = try real(name)
         let location = try #require(try layer.location())
