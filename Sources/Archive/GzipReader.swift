@@ -9,6 +9,8 @@ public final class GzipReader: ByteReader {
         /// At the start of the input or of whatever follows a member.
         case between(members: Int)
         case inside(members: Int)
+        /// At the CRC of a member whose start was not seen, with bytes of it left.
+        case uncheckedTrailer(left: Int)
         case padding
         case ended
     }
@@ -23,6 +25,18 @@ public final class GzipReader: ByteReader {
     public var compressedPosition: UInt64 { pulled - UInt64(stream.pointee.avail_in) }
     private var pulled: UInt64 = 0
 
+    /// Bytes returned so far, those before a checkpoint included.
+    private var produced: UInt64 = 0
+    /// zlib works without header and trailer, since it was started in the middle of a member.
+    private var isRaw = false
+    private var recorder: Recorder?
+
+    private struct Recorder {
+        let spacing: UInt64
+        let record: (GzipCheckpoint) -> Void
+        var last: UInt64?
+    }
+
     /// - Parameter inputSize: bytes asked of `source` at a time.
     public init(_ source: any ByteReader, inputSize: Int = 256 << 10) throws(ArchiveError) {
         self.source = source
@@ -31,6 +45,35 @@ public final class GzipReader: ByteReader {
         stream.initialize(to: z_stream())
         // 31: a 32 KiB window, and nothing but gzip.
         guard larder_inflate_init(stream, 31) == Z_OK else { throw ArchiveError(.source, "zlib cannot start: out of memory") }
+    }
+
+    /// Also hands out checkpoints: one at the start, then one at the first chance after every `spacing` bytes of output.
+    /// `record` is called while `read` runs.
+    public convenience init(
+        _ source: any ByteReader, checkpointsEvery spacing: UInt64, record: @escaping (GzipCheckpoint) -> Void
+    ) throws(ArchiveError) {
+        try self.init(source)
+        recorder = Recorder(spacing: spacing, record: record)
+    }
+
+    /// Reads from a checkpoint on. `source` gives the compressed stream from `checkpoint.sourceOffset` on.
+    public convenience init(_ source: any ByteReader, from checkpoint: GzipCheckpoint, inputSize: Int = 256 << 10) throws(ArchiveError) {
+        try self.init(source, inputSize: inputSize)
+        produced = checkpoint.uncompressedOffset
+        pulled = checkpoint.sourceOffset
+        guard !checkpoint.startsMember else { return }
+        let bad = ArchiveError(.malformed, "the gzip checkpoint at byte \(checkpoint.compressedOffset) is not one")
+        guard checkpoint.bits < 8, checkpoint.window.count <= 32 << 10, inflateReset2(stream, -15) == Z_OK else { throw bad }
+        isRaw = true
+        state = .inside(members: 0)
+        if checkpoint.bits > 0 {
+            try refill()
+            guard stream.pointee.avail_in > 0 else { throw ArchiveError(.truncated, "the gzip stream ends at a checkpoint") }
+            let byte = Int32(stream.pointee.next_in.pointee)
+            dropInput(1)
+            guard inflatePrime(stream, Int32(checkpoint.bits), byte >> (8 - Int32(checkpoint.bits))) == Z_OK else { throw bad }
+        }
+        guard inflateSetDictionary(stream, checkpoint.window, UInt32(checkpoint.window.count)) == Z_OK else { throw bad }
     }
 
     deinit {
@@ -52,12 +95,20 @@ public final class GzipReader: ByteReader {
                 if members > 0, stream.pointee.next_in.pointee == 0 {
                     state = .padding
                 } else {
-                    inflateReset(stream)
+                    // 31: back to gzip's own framing where it was left.
+                    inflateReset2(stream, 31)
+                    isRaw = false
                     state = .inside(members: members)
+                    record(atMember: true)
                 }
             case .inside(let members):
                 let count = try inflate(members, into: buffer)
                 if count > 0 { return count }
+            case .uncheckedTrailer(let left):
+                guard stream.pointee.avail_in > 0 else { throw ArchiveError(.truncated, "the gzip stream ends inside a trailer") }
+                let step = min(left, Int(stream.pointee.avail_in))
+                dropInput(step)
+                state = step == left ? .between(members: 1) : .uncheckedTrailer(left: left - step)
             case .padding:
                 try passPadding()
             case .ended:
@@ -74,14 +125,14 @@ public final class GzipReader: ByteReader {
         stream.pointee.next_out = buffer.baseAddress?.assumingMemoryBound(to: UInt8.self)
         stream.pointee.avail_out = room
         let starved = stream.pointee.avail_in == 0 && !mayHoldOutput
-        let code = CZlib.inflate(stream, Z_NO_FLUSH)
+        let code = CZlib.inflate(stream, recorder == nil ? Z_NO_FLUSH : Z_BLOCK)
         mayHoldOutput = stream.pointee.avail_out == 0
         switch code {
         case Z_OK:
             break
         case Z_STREAM_END:
             mayHoldOutput = false
-            state = .between(members: members + 1)
+            state = isRaw ? .uncheckedTrailer(left: 8) : .between(members: members + 1)
         case Z_BUF_ERROR:
             if starved { throw ArchiveError(.truncated, "the gzip stream ends inside member \(members + 1)") }
         case Z_MEM_ERROR:
@@ -90,7 +141,34 @@ public final class GzipReader: ByteReader {
             let message = stream.pointee.msg.map { String(cString: $0) } ?? "code \(code)"
             throw ArchiveError(.malformed, "gzip member \(members + 1), near byte \(compressedPosition): \(message)")
         }
-        return Int(room - stream.pointee.avail_out)
+        let count = room - stream.pointee.avail_out
+        produced &+= UInt64(count)
+        // Bit 7: at the end of a block, or of the header. Bit 6: inside the last block, after which nothing can start.
+        if recorder != nil, code == Z_OK, stream.pointee.data_type & 0xC0 == 0x80 { record(atMember: false) }
+        return Int(count)
+    }
+
+    private func record(atMember: Bool) {
+        guard let recorder else { return }
+        if let last = recorder.last, produced - last < recorder.spacing { return }
+        var window: [UInt8] = []
+        if !atMember {
+            window = [UInt8](unsafeUninitializedCapacity: 32 << 10) { buffer, count in
+                var length: UInt32 = 0
+                inflateGetDictionary(stream, buffer.baseAddress, &length)
+                count = Int(length)
+            }
+        }
+        self.recorder?.last = produced
+        recorder.record(GzipCheckpoint(
+            compressedOffset: compressedPosition, bits: atMember ? 0 : UInt8(stream.pointee.data_type & 7), uncompressedOffset: produced,
+            window: window, startsMember: atMember
+        ))
+    }
+
+    private func dropInput(_ count: Int) {
+        stream.pointee.next_in += count
+        stream.pointee.avail_in -= UInt32(count)
     }
 
     private func passPadding() throws(ArchiveError) {
@@ -98,8 +176,7 @@ public final class GzipReader: ByteReader {
             guard stream.pointee.next_in.pointee == 0 else {
                 throw ArchiveError(.malformed, "byte \(compressedPosition) of the gzip stream is neither a member nor padding")
             }
-            stream.pointee.next_in += 1
-            stream.pointee.avail_in -= 1
+            dropInput(1)
         }
         try refill()
         if stream.pointee.avail_in == 0 { state = .ended }

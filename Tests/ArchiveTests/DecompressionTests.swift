@@ -50,6 +50,42 @@ import Testing
         #expect { try readAll(ZstdReader(MemoryReader(zstd))) } throws: { ($0 as? ArchiveError)?.reason == .malformed }
     }
 
+    @Test(arguments: ["gzip -1", "gzip -9", "gzip -9 --rsyncable"])
+    func inflatingCanStartAtEveryCheckpoint(tool: String) throws {
+        let halves = [Array(Self.text.prefix(500_001)), Array(Self.text.dropFirst(500_001))]
+        let source = try halves.flatMap { try compress($0, tool) }
+        var checkpoints: [GzipCheckpoint] = []
+        let reader = try GzipReader(DribblingReader(source, seed: 9), checkpointsEvery: 60_000) { checkpoints.append($0) }
+        #expect(try readAll(reader) == Self.text)
+        #expect(checkpoints.count >= 3 && checkpoints[0].startsMember && checkpoints.contains { $0.bits > 0 })
+        for (one, next) in zip(checkpoints, checkpoints.dropFirst()) {
+            #expect(next.uncompressedOffset - one.uncompressedOffset >= 60_000)
+        }
+        for checkpoint in checkpoints {
+            let rest = DribblingReader(Array(source[Int(checkpoint.sourceOffset)...]), seed: 3)
+            let expected = Self.text[Int(checkpoint.uncompressedOffset)...]
+            #expect(try readAll(GzipReader(rest, from: checkpoint)).elementsEqual(expected), "from \(checkpoint.uncompressedOffset)")
+        }
+        // A window that is not the right one gives an error or other bytes, which is what digests are for; never a trap.
+        var wrong = try #require(checkpoints.last)
+        wrong.window = []
+        wrong.bits = 7
+        _ = try? readAll(GzipReader(MemoryReader(Array(source[Int(wrong.sourceOffset)...])), from: wrong))
+        wrong.bits = 8
+        #expect(throws: ArchiveError.self) { try GzipReader(MemoryReader(source), from: wrong) }
+    }
+
+    @Test func aStreamCutAfterACheckpointIsTruncated() throws {
+        let source = try compress(Self.text, "gzip")
+        var checkpoints: [GzipCheckpoint] = []
+        _ = try readAll(GzipReader(MemoryReader(source), checkpointsEvery: 60_000) { checkpoints.append($0) })
+        let last = try #require(checkpoints.last)
+        for missing in [1, 8, 9, 1000] {
+            let bytes = Array(source[Int(last.sourceOffset)...].dropLast(missing))
+            #expect { try readAll(GzipReader(MemoryReader(bytes), from: last)) } throws: { ($0 as? ArchiveError)?.reason == .truncated }
+        }
+    }
+
     @Test func anEmptyStreamIsTruncated() {
         #expect { try readAll(GzipReader(MemoryReader([]))) } throws: { ($0 as? ArchiveError)?.reason == .truncated }
         #expect { try readAll(ZstdReader(MemoryReader([]))) } throws: { ($0 as? ArchiveError)?.reason == .truncated }
