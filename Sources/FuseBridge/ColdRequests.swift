@@ -25,10 +25,9 @@ final class ColdRequests: Sendable {
 
     /// Answers `request` with what `compute` gives, or with EINTR where it was cancelled meanwhile.
     func answer(
-        _ request: consuming FuseRequest,
+        _ request: consuming FuseRequest, on fileSystem: any FileSystem,
         with compute: @escaping @Sendable (any FileSystem) async throws(FSError) -> FuseReply
     ) {
-        let fileSystem = request.fileSystem
         let moved = request.move()
         let token = state.withLock { state in
             state.lastToken += 1

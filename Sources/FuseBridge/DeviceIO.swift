@@ -15,24 +15,27 @@ enum DeviceIO {
     ) -> Int {
         let count = Glibc.read(device, buffer, size)
         guard count >= MemoryLayout<larder_fuse_in_header>.size, let buffer else { return count }
-        let header = buffer.loadUnaligned(as: larder_fuse_in_header.self)
-        let connection = FuseConnection.of(userData: userData)
-        connection.pointee.counters.count(opcode: header.opcode)
-        if header.opcode == UInt32(LARDER_FUSE_INIT) {
-            connection.pointee.handshake.received(UnsafeRawBufferPointer(start: buffer, count: count), header)
-        }
+        received(UnsafeRawBufferPointer(start: buffer, count: count), on: FuseConnection.of(userData: userData).pointee)
         return count
     }
 
     private static func write(
         _ device: Int32, _ parts: UnsafeMutablePointer<iovec>?, _ count: Int32, _ userData: UnsafeMutableRawPointer?
     ) -> Int {
-        let connection = FuseConnection.of(userData: userData)
-        if !connection.pointee.handshake.isDone, count == 2, let parts, let header = parts[0].iov_base {
-            connection.pointee.handshake.answering(
-                header.loadUnaligned(as: larder_fuse_out_header.self),
-                UnsafeMutableRawBufferPointer(start: parts[1].iov_base, count: parts[1].iov_len))
-        }
+        if let parts, count == 2 { answering(parts, on: FuseConnection.of(userData: userData).pointee) }
         return Glibc.writev(device, parts, count)
+    }
+
+    private static func received(_ message: UnsafeRawBufferPointer, on mount: borrowing FuseConnection) {
+        let header = message.loadUnaligned(as: larder_fuse_in_header.self)
+        mount.counters.count(opcode: header.opcode)
+        if header.opcode == UInt32(LARDER_FUSE_INIT) { mount.handshake.received(message, header) }
+    }
+
+    private static func answering(_ parts: UnsafeMutablePointer<iovec>, on mount: borrowing FuseConnection) {
+        guard !mount.handshake.isDone, let header = parts[0].iov_base else { return }
+        mount.handshake.answering(
+            header.loadUnaligned(as: larder_fuse_out_header.self),
+            UnsafeMutableRawBufferPointer(start: parts[1].iov_base, count: parts[1].iov_len))
     }
 }

@@ -23,13 +23,13 @@ struct DirectoryReply {
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(buffer.prefix(used)) }
 
     mutating func fill(
-        from offset: UInt64, of node: NodeID, handle: UInt64, in connection: FuseConnection.Pointer
+        from offset: UInt64, of node: NodeID, handle: UInt64, on mount: borrowing FuseConnection
     ) throws(FSError) {
         if offset < 1, !appendDot(1, node.rawValue) { return }
         if offset < 2, !appendDot(2, Self.unknownNode) { return }
         let start = offset > Self.dots ? offset - Self.dots : 0
-        try connection.pointee.fileSystem.readDirectory(node, handle: handle, from: start, wantsEntries: hasEntries) { name, entry, next in
-            append(name, entry, number: connection.pointee.number(entry.attributes.node), next: next &+ Self.dots)
+        try mount.fileSystem.readDirectory(node, handle: handle, from: start, wantsEntries: hasEntries) { name, entry, next in
+            append(name, entry, number: mount.number(entry.attributes.node), next: next &+ Self.dots)
         }
     }
 

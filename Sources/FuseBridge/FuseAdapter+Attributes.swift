@@ -5,36 +5,36 @@ import VirtualFS
 
 extension FuseAdapter {
     static func addAttributes(to operations: inout fuse_lowlevel_ops) {
-        operations.getattr = { FuseAdapter.getAttributes(FuseRequest($0), $1, $2) }
-        operations.readlink = { FuseAdapter.readLink(FuseRequest($0), $1) }
-        operations.statfs = { FuseAdapter.statistics(FuseRequest($0), $1) }
+        operations.getattr = { FuseAdapter.getAttributes(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2) }
+        operations.readlink = { FuseAdapter.readLink(FuseRequest($0), FuseConnection.of($0).pointee, $1) }
+        operations.statfs = { FuseAdapter.statistics(FuseRequest($0), FuseConnection.of($0).pointee, $1) }
     }
 
-    private static func getAttributes(_ request: consuming FuseRequest, _ node: fuse_ino_t, _: UnsafeMutablePointer<fuse_file_info>?) {
-        let node = request.node(node)
+    private static func getAttributes(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _: UnsafeMutablePointer<fuse_file_info>?) {
+        let node = mount.node(node)
         do throws(FSError) {
-            switch try request.fileSystem.attributes(node) {
+            switch try mount.fileSystem.attributes(node) {
             case .ready(let entry): request.reply(attributesOf: entry)
             case .cold:
-                request.replyLater { fileSystem async throws(FSError) in .attributes(try await fileSystem.coldAttributes(node)) }
+                request.replyLater(on: mount) { fileSystem async throws(FSError) in .attributes(try await fileSystem.coldAttributes(node)) }
             }
         } catch { request.reply(error) }
     }
 
-    private static func readLink(_ request: consuming FuseRequest, _ node: fuse_ino_t) {
-        let node = request.node(node)
+    private static func readLink(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t) {
+        let node = mount.node(node)
         do throws(FSError) {
             let buffer = try ReplyBuffer.ofThisThread(size: Int(PATH_MAX))
-            switch try request.fileSystem.readLink(node, into: buffer) {
+            switch try mount.fileSystem.readLink(node, into: buffer) {
             case .ready(let length): request.reply(bytes: UnsafeRawBufferPointer(buffer.prefix(length)))
             case .cold:
-                request.replyLater { fileSystem async throws(FSError) in .bytes(try await fileSystem.coldReadLink(node)) }
+                request.replyLater(on: mount) { fileSystem async throws(FSError) in .bytes(try await fileSystem.coldReadLink(node)) }
             }
         } catch { request.reply(error) }
     }
 
-    private static func statistics(_ request: consuming FuseRequest, _: fuse_ino_t) {
-        let statistics = request.fileSystem.statistics()
+    private static func statistics(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _: fuse_ino_t) {
+        let statistics = mount.fileSystem.statistics()
         request.reply(statistics)
     }
 }

@@ -4,44 +4,44 @@ import VirtualFS
 
 extension FuseAdapter {
     static func addFiles(to operations: inout fuse_lowlevel_ops) {
-        operations.open = { FuseAdapter.open(FuseRequest($0), $1, $2) }
-        operations.read = { FuseAdapter.read(FuseRequest($0), $1, $2, $3, $4) }
-        operations.release = { FuseAdapter.release(FuseRequest($0), $1, $2) }
+        operations.open = { FuseAdapter.open(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2) }
+        operations.read = { FuseAdapter.read(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2, $3, $4) }
+        operations.release = { FuseAdapter.release(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2) }
     }
 
-    private static func open(_ request: consuming FuseRequest, _ node: fuse_ino_t, _ info: UnsafeMutablePointer<fuse_file_info>?) {
-        let node = request.node(node)
+    private static func open(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ info: UnsafeMutablePointer<fuse_file_info>?) {
+        let node = mount.node(node)
         let flags = info?.pointee.flags ?? 0
         do throws(FSError) {
             guard flags & (O_ACCMODE | O_TRUNC) == O_RDONLY else { throw .readOnly }
-            switch try request.fileSystem.open(node, flags: flags) {
+            switch try mount.fileSystem.open(node, flags: flags) {
             case .ready(let file): request.reply(file, of: node)
             case .cold:
-                request.replyLater { fileSystem async throws(FSError) in .file(try await fileSystem.coldOpen(node, flags: flags), node) }
+                request.replyLater(on: mount) { fileSystem async throws(FSError) in .file(try await fileSystem.coldOpen(node, flags: flags), node) }
             }
         } catch { request.reply(error) }
     }
 
     private static func read(
-        _ request: consuming FuseRequest, _ node: fuse_ino_t, _ size: Int, _ offset: off_t, _ info: UnsafeMutablePointer<fuse_file_info>?
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ size: Int, _ offset: off_t, _ info: UnsafeMutablePointer<fuse_file_info>?
     ) {
-        let node = request.node(node)
+        let node = mount.node(node)
         let handle = info?.pointee.fh ?? 0
         do throws(FSError) {
             guard let offset = UInt64(exactly: offset) else { throw .invalid }
             let buffer = try ReplyBuffer.ofThisThread(size: size)
-            switch try request.fileSystem.read(node, handle: handle, at: offset, into: buffer) {
+            switch try mount.fileSystem.read(node, handle: handle, at: offset, into: buffer) {
             case .ready(let count): request.reply(bytes: UnsafeRawBufferPointer(buffer.prefix(count)))
             case .cold:
-                request.replyLater { fileSystem async throws(FSError) in
+                request.replyLater(on: mount) { fileSystem async throws(FSError) in
                     .bytes(try await fileSystem.coldRead(node, handle: handle, at: offset, count: size))
                 }
             }
         } catch { request.reply(error) }
     }
 
-    private static func release(_ request: consuming FuseRequest, _ node: fuse_ino_t, _ info: UnsafeMutablePointer<fuse_file_info>?) {
-        request.connection.pointee.release(request.node(node), handle: info?.pointee.fh ?? 0)
+    private static func release(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ info: UnsafeMutablePointer<fuse_file_info>?) {
+        mount.release(mount.node(node), handle: info?.pointee.fh ?? 0)
         request.replySuccess()
     }
 }

@@ -3,8 +3,8 @@ import VirtualFS
 
 /// What every request of one mount needs. libfuse carries its address as user data; `ServedMount` keeps it in place.
 ///
-/// A noncopyable struct in raw memory, not a class: whoever reaches through the pointer borrows the fields, so that a
-/// request neither retains nor releases anything, which two threads would fight over.
+/// A noncopyable struct in raw memory, not a class: a function that takes it `borrowing` uses the fields in place, so
+/// that a request neither retains nor releases anything, which the threads would fight over.
 struct FuseConnection: ~Copyable {
     typealias Pointer = UnsafePointer<FuseConnection>
 
@@ -36,7 +36,7 @@ struct FuseConnection: ~Copyable {
 
     func number(_ node: NodeID) -> UInt64 { node == root ? UInt64(FUSE_ROOT_ID) : node.rawValue }
 
-    static func of(_ request: fuse_req_t) -> Pointer { of(userData: fuse_req_userdata(request)) }
+    static func of(_ request: fuse_req_t?) -> Pointer { of(userData: fuse_req_userdata(request)) }
 
     static func of(userData: UnsafeMutableRawPointer?) -> Pointer {
         Pointer(userData.unsafelyUnwrapped.assumingMemoryBound(to: FuseConnection.self))

@@ -19,11 +19,6 @@ struct FuseRequest: ~Copyable, @unchecked Sendable {
     /// Valid as long as the session, which outlives every request.
     var connection: FuseConnection.Pointer { FuseConnection.of(raw) }
 
-    /// Borrowed, not retained.
-    var fileSystem: any FileSystem { _read { yield connection.pointee.fileSystem } }
-
-    func node(_ number: fuse_ino_t) -> NodeID { connection.pointee.node(number) }
-
     /// The libfuse handle, to be answered with a `fuse_reply_` call by the caller.
     consuming func take() -> fuse_req_t {
         let raw = raw

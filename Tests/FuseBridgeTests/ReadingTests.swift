@@ -42,6 +42,28 @@ struct ReadingTests {
         }
     }
 
+    @Test func deviceNumbersAreKeptWhole() async throws {
+        let fileSystem = MemoryFS()
+        let numbers: [(UInt32, UInt32)] = [(1, 3), (8, 0), (136, 255), (259, 1_048_575), (4095, 256)]
+        for (major, minor) in numbers {
+            let node = fileSystem.add("\(major):\(minor)", mode: S_IFCHR | 0o600)
+            fileSystem.change(node) {
+                $0.attributes.deviceMajor = major
+                $0.attributes.deviceMinor = minor
+            }
+        }
+        try await withMount(fileSystem) { mount in
+            let output = await python(
+                """
+                import os
+                for name in os.listdir("\(mount.path)"):
+                    number = os.lstat("\(mount.path)/" + name).st_rdev
+                    print(name == f"{os.major(number)}:{os.minor(number)}")
+                """)
+            #expect(output == String(repeating: "True\n", count: numbers.count))
+        }
+    }
+
     @Test(arguments: [false, true])
     func aBigDirectoryIsListedWholeAndCanBeSought(immutable: Bool) async throws {
         let fileSystem = MemoryFS(lifetime: immutable ? .infinity : 0)
