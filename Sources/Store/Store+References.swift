@@ -36,7 +36,9 @@ extension Store {
             // Other tools write into this file, not beside it.
             let file = try temporary("index", mode: 0o644)
             guard let bytes = try? index.encoded() else { throw .damaged(path: indexPath, reason: "it cannot be written again") }
-            guard bytes.count <= StoreLayout.indexLimit else { throw .tooLarge(path: indexPath, bytes: UInt64(bytes.count), limit: UInt64(StoreLayout.indexLimit)) }
+            guard bytes.count <= StoreLayout.indexLimit else {
+                throw .tooLarge(path: indexPath, bytes: UInt64(bytes.count), limit: UInt64(StoreLayout.indexLimit))
+            }
             try file.write(bytes)
             try inStore(root) { () throws(SystemError) in try root.replace(StoreLayout.index, by: file.name) }
             file.becamePublished()

@@ -76,7 +76,9 @@ final class TreeSerials: Sendable {
             try file.syncData()
             return bytes
         }
-        guard let added else { throw .damaged(path: path, reason: "it has become shorter, so serials would be given out twice; restart with a new store") }
+        guard let added else {
+            throw .damaged(path: path, reason: "it has become shorter, so serials would be given out twice; restart with a new store")
+        }
         var rest = added[...]
         while let newline = rest.firstIndex(of: UInt8(ascii: "\n")) {
             let key = String(decoding: rest[..<newline], as: UTF8.self)

@@ -10,7 +10,7 @@ extension VerifyRun {
         switch digests(file, [UInt64.max], buffer) {
         case .success(let read):
             count(bytes: read.size)
-            if read.digests.first != digest { try note(.damaged, path, expected: "\(digest)", found: read.digests.first.map { "\($0)" } ?? "nothing") }
+            if let found = read.digests.first, found != digest { try note(.damaged, path, expected: "\(digest)", found: "\(found)") }
         case .failure(let error):
             try note(.damaged, path, expected: "\(digest)", found: "\(error)")
         }
