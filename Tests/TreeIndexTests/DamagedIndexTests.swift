@@ -112,6 +112,7 @@ import Testing
         ("a name out of bounds", 2, 12, [255, 255, 255, 127]), ("a name without bytes", 2, 16, [0, 0]),
         ("an unknown kind", 2, 18, [9]), ("an unknown flag", 2, 19, [32]), ("a mode beyond 07777", 2, 20, [0, 16, 0, 0]),
         ("a link count", 2, 52, [3, 0, 0, 0]), ("content out of bounds", 2, 64, [0, 0, 0, 0, 0, 0, 0, 128]),
+        ("content that ends behind the spans", 2, 64, [100, 0, 0, 0, 0, 0, 0, 0]),
         ("content nowhere", 2, 64, [255, 255, 255, 255, 255, 255, 255, 255]),
         ("attributes out of bounds", 2, 72, [255, 255, 255, 255]), ("attributes cut short", 2, 76, [9, 0, 0, 0]),
         ("an object that is none", 2, 88, [5, 0, 0, 0]), ("a link to a directory", 3, 4, [1, 0, 0, 0]),

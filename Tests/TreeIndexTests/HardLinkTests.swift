@@ -48,6 +48,19 @@ import Testing
         #expect(index.node("c")?.size == 2)
     }
 
+    @Test(arguments: ["a", "b", "c", "d"])
+    func anyOfFourNamesCanLeaveTheOthers(leaver: String) throws {
+        let index = try TreeIndex([
+            .file("a", size: 1, mtime: 50), .link("b", to: "a"), .link("c", to: "a"), .link("d", to: "b"), .file(leaver, mtime: 60),
+        ])
+        #expect(index.node(leaver)?.linkCount == 1)
+        #expect(index.node(leaver)?.modifiedSeconds == 60)
+        for name in ["a", "b", "c", "d"] where name != leaver {
+            #expect(index.node(name)?.linkCount == 3)
+            #expect(index.node(name)?.modifiedSeconds == 50)
+        }
+    }
+
     @Test func aLinkToItsOldNameJoinsAgain() throws {
         let index = try TreeIndex([.file("a", size: 1), .link("b", to: "a"), .link("a", to: "b")])
         #expect(index.node("a")?.linkCount == 2)
