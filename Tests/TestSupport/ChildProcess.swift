@@ -67,6 +67,12 @@ public final class ChildProcess: @unchecked Sendable {
         return false
     }
 
+    /// Asks it to end (SIGTERM), so that it can end its own children, and waits for that.
+    public func terminate() {
+        if isRunning { Glibc.kill(pid, SIGTERM) }
+        wait()
+    }
+
     /// Ends it with SIGKILL, if it has not ended by itself.
     public func kill() {
         if isRunning { Glibc.kill(pid, SIGKILL) }
