@@ -74,7 +74,7 @@ extension ImageLibrary {
         do {
             let (contents, format) = try await table.read(layer, supply)
             try await workers.runIfActive { [store] in
-                try store.publish(try TableIndex.build(contents, format, layer: layer, table: table), as: table.key)
+                _ = try store.publishTree(try TableIndex.build(contents, format, layer: layer, table: table), table.key)
             }
             guard let tree = try openTree(table.key, layer)?.tree else { throw ImageError.unusableIndex(table.key) }
             logger.info("layer indexed from its table of contents", metadata: ["layer": "\(layer.descriptor.digest)", "format": "\(format.name)", "files": "\(tree.view.nodeCount)"])

@@ -35,7 +35,7 @@ extension ImageLibrary {
         return try await workers.runIfActive { [store, logger] in
             let started = ContinuousClock.now
             let document = try SnapshotMerge.merge(layers.map { SnapshotMerge.Layer(index: $0.index, treeKey: $0.contentKey) })
-            try store.publish(document, as: key)
+            try store.publishTree(document, key)
             guard let index = try store.openTree(key) else { throw ImageError.unusableIndex(key) }
             logger.debug("merged a snapshot", metadata: ["layers": "\(layers.count)", "nodes": "\(index.view.nodeCount)", "took": "\(ContinuousClock.now - started)"])
             return index

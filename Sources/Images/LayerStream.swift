@@ -141,7 +141,8 @@ public final class LayerStream: Sendable {
         var done = 0
         while done < bytes.count {
             let position = content + range.lowerBound + UInt64(done)
-            guard let (number, span) = builder.span(at: position), let file = try store.openSpan(layer.descriptor.digest, UInt32(number)) else { return nil }
+            guard let number = builder.spanNumber(at: position), let file = try store.openSpan(layer.descriptor.digest, UInt32(number)) else { return nil }
+            let span = builder.span(number)
             let count = min(bytes.count - done, Int(span.contentEnd - position))
             _ = try bytes.withUnsafeMutableBytes {
                 try file.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[done..<done + count]), at: position - span.contentStart)

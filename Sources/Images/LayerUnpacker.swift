@@ -62,7 +62,7 @@ final class LayerUnpacker {
             contentKey: layer.descriptor.digest, blobDigest: layer.descriptor.digest, diffID: diffID,
             format: LayerFormat(layerReader.compression), blobSize: layer.descriptor.size
         )
-        try store.publish(try stream.finish(identity), as: layer.descriptor.digest)
+        try store.publishTree(try stream.finish(identity), layer.descriptor.digest)
     }
 
     private func take(_ entry: ArchiveEntry, _ reader: TarReader) throws {

@@ -4,83 +4,88 @@ import TreeIndex
 
 /// Makes a layer's index from its table of contents: the tree, and where in the blob every span is.
 enum TableIndex {
-    /// Sources that lie further apart than this are not fetched in one piece, in bytes.
-    private static let gapLimit: UInt64 = 64 << 10
-
-    private struct File {
-        let ordinal: Ordinal
-        let chunks: [TOCChunk]
-        let stored: UInt64
-        let digest: Digest?
+    /// The content of one entry: where it will be in the content space.
+    private struct Place {
+        let entry: Int
+        var chunks: [TOCChunk]
+        let isLarge: Bool
+        var start: UInt64 = 0
     }
 
     /// - Throws: `ArchiveError` or `TreeIndexError` where the table cannot be used: the layer is then streamed.
     static func build(_ contents: TableOfContents, _ format: LayerFormat, layer: ImageLayer, table: LayerTable) throws -> IndexDocument {
-        var builder = TreeBuilder()
-        var files: [Ordinal: File] = [:]
-        for item in contents.entries {
-            guard let ordinal = try builder.add(item.entry) else { continue }
-            guard item.entry.kind == .regular, item.entry.storedSize > 0 else {
-                files[ordinal] = nil
-                continue
-            }
-            var chunks = item.chunks.filter { !$0.isZeros }
-            // A file of one chunk is proven by its own digest as well. Without any digest it could not be verified.
-            if chunks.count == 1, chunks[0].digest == nil, item.entry.extents == nil { chunks[0].digest = item.digest }
-            guard chunks.allSatisfy({ $0.digest != nil }) else {
-                throw ArchiveError(.unsupported, subject: "table of contents", "a file has chunks without a digest")
-            }
-            files[ordinal] = File(ordinal: ordinal, chunks: chunks, stored: item.entry.storedSize, digest: item.digest)
-        }
-        var spans = SpanCutter(gapLimit: gapLimit)
+        var places = try contents.entries.indices.compactMap { try place(of: contents.entries[$0], number: $0) }
         // In the order of the blob, so that neighbours in a span are neighbours in the registry.
-        for file in files.values.sorted(by: { ($0.chunks[0].sourceOffset, $0.ordinal) < ($1.chunks[0].sourceOffset, $1.ordinal) }) {
-            let large = file.stored >= LayerUnpacker.largeFileSize
-            if large { spans.cut(into: &builder) }
-            if let problem = spans.problem { throw problem }
-            try builder.setContent(file.ordinal, at: spans.contentEnd)
-            if large { try builder.setObject(file.ordinal, file.digest) }
-            for chunk in file.chunks { spans.add(chunk, exclusive: large, into: &builder) }
-            if large { spans.cut(into: &builder) }
+        places.sort { ($0.chunks[0].sourceOffset, $0.entry) < ($1.chunks[0].sourceOffset, $1.entry) }
+        var spans = SpanCutter()
+        for position in places.indices { places[position].start = spans.add(places[position].chunks, exclusive: places[position].isLarge) }
+        spans.cut()
+
+        // In the order of the archive, because a later entry may replace an earlier one, links and all.
+        places.sort { $0.entry < $1.entry }
+        var builder = TreeBuilder()
+        var next = places[...]
+        for (number, item) in contents.entries.enumerated() {
+            let place = next.first?.entry == number ? next.removeFirst() : nil
+            guard let ordinal = try builder.add(item.entry), let place else { continue }
+            try builder.setContent(ordinal, at: place.start)
+            if place.isLarge { try builder.setObject(ordinal, item.digest) }
         }
-        spans.cut(into: &builder)
-        if let problem = spans.problem { throw problem }
+        for (span, chunks) in spans.finished { try builder.append(span, chunks: chunks) }
         return try builder.finish(LayerIdentity(
             contentKey: table.key, blobDigest: layer.descriptor.digest, diffID: nil, format: format, blobSize: layer.descriptor.size
         ))
     }
+
+    private static func place(of item: TOCEntry, number: Int) throws -> Place? {
+        guard item.entry.kind == .regular, item.entry.storedSize > 0 else { return nil }
+        var chunks = item.chunks.filter { !$0.isZeros }
+        // A file of one chunk is proven by its own digest as well. Without any digest it could not be verified.
+        if chunks.count == 1, chunks[0].digest == nil, item.entry.extents == nil { chunks[0].digest = item.digest }
+        guard !chunks.isEmpty, chunks.allSatisfy({ $0.digest != nil }) else {
+            throw ArchiveError(.unsupported, subject: "table of contents", "entry \(number + 1) has content without a digest")
+        }
+        return Place(entry: number, chunks: chunks, isLarge: item.entry.storedSize >= LayerUnpacker.largeFileSize)
+    }
 }
 
-/// Groups chunks into spans of about `LayerUnpacker.spanSize`.
+/// Groups chunks into spans of about `LayerUnpacker.spanSize`; a large file has spans of its own.
 private struct SpanCutter {
-    private let gapLimit: UInt64
-    private(set) var contentEnd: UInt64 = 0
-    /// The first thing that went wrong while adding to the builder.
-    private(set) var problem: TreeIndexError?
+    /// Sources that lie further apart than this are not fetched in one piece, in bytes.
+    private static let gapLimit: UInt64 = 64 << 10
+
+    private(set) var finished: [(ContentSpan, [ContentChunk])] = []
+    private var contentEnd: UInt64 = 0
     private var chunks: [ContentChunk] = []
     private var source: Range<UInt64> = 0..<0
     private var exclusive = false
 
-    init(gapLimit: UInt64) { self.gapLimit = gapLimit }
+    /// Adds the chunks of one file and returns where its content begins.
+    mutating func add(_ file: [TOCChunk], exclusive: Bool) -> UInt64 {
+        if exclusive || self.exclusive { cut() }
+        self.exclusive = exclusive
+        let start = contentEnd
+        for chunk in file { add(chunk) }
+        return start
+    }
 
-    mutating func add(_ chunk: TOCChunk, exclusive: Bool, into builder: inout TreeBuilder) {
+    private mutating func add(_ chunk: TOCChunk) {
         let length = contentEnd - (chunks.first?.contentStart ?? contentEnd)
-        let follows = chunk.sourceOffset >= source.lowerBound && chunk.sourceOffset <= source.upperBound &+ gapLimit
-        if !chunks.isEmpty, length + chunk.length > UInt64(LayerUnpacker.spanSize) || !follows { cut(into: &builder) }
+        let follows = chunk.sourceOffset >= source.lowerBound && chunk.sourceOffset <= source.upperBound &+ Self.gapLimit
+        if !chunks.isEmpty, length + chunk.length > UInt64(LayerUnpacker.spanSize) || !follows { cut() }
         if chunks.isEmpty { source = chunk.sourceOffset..<chunk.sourceEnd }
         source = source.lowerBound..<max(source.upperBound, chunk.sourceEnd)
-        self.exclusive = exclusive
         chunks.append(ContentChunk(contentStart: contentEnd, length: chunk.length, sourceOffset: chunk.sourceOffset, innerOffset: chunk.innerOffset, digest: chunk.digest))
         contentEnd += chunk.length
     }
 
-    mutating func cut(into builder: inout TreeBuilder) {
+    mutating func cut() {
         guard let first = chunks.first else { return }
         let span = ContentSpan(
             contentStart: first.contentStart, length: contentEnd - first.contentStart, sourceOffset: source.lowerBound,
             sourceLength: source.upperBound - source.lowerBound, flags: exclusive ? .exclusive : []
         )
-        do throws(TreeIndexError) { _ = try builder.append(span, chunks: chunks) } catch { problem = problem ?? error }
+        finished.append((span, chunks))
         chunks.removeAll(keepingCapacity: true)
     }
 }

@@ -7,15 +7,4 @@ extension TreeBuilder {
     public func objectDigest(of ordinal: Ordinal) -> Digest? {
         tables.nodes[Int(canonical(ordinal))].objectNumber.flatMap { tables.objects[$0].digest }
     }
-
-    /// The span that holds that offset of the content space, as far as spans have been added.
-    public func span(at contentOffset: UInt64) -> (number: Int, span: ContentSpan)? {
-        var low = 0
-        var high = tables.spans.count
-        while low < high {
-            let middle = (low + high) / 2
-            if tables.spans[middle].contentEnd <= contentOffset { low = middle + 1 } else { high = middle }
-        }
-        return low < tables.spans.count ? (low, tables.spans[low]) : nil
-    }
 }
