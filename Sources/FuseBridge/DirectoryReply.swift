@@ -38,7 +38,7 @@ struct DirectoryReply {
         // One name that the kernel refuses would make the whole directory unreadable.
         guard 1...Int(NAME_MAX) ~= name.count, !name.contains(UInt8(ascii: "/")) else { return true }
         guard let place = reserve(nameLength: name.count) else { return false }
-        if hasEntries { buffer.storeBytes(of: larder_fuse_entry_out(entry, number: number), toByteOffset: place, as: larder_fuse_entry_out.self) }
+        if hasEntries { write(larder_fuse_entry_out(entry, number: number), at: place) }
         write(name, at: place, node: entry.attributes.node.rawValue, mode: entry.attributes.mode, next: next)
         return true
     }
@@ -46,7 +46,7 @@ struct DirectoryReply {
     /// The kernel neither links nor counts `.` and `..`, so their entry stays empty.
     private mutating func appendDot(_ count: Int, _ node: UInt64) -> Bool {
         guard let place = reserve(nameLength: count) else { return false }
-        if hasEntries { buffer.storeBytes(of: larder_fuse_entry_out(), toByteOffset: place, as: larder_fuse_entry_out.self) }
+        if hasEntries { write(larder_fuse_entry_out(), at: place) }
         withUnsafeBytes(of: (UInt8(ascii: "."), UInt8(ascii: "."))) {
             write(UnsafeRawBufferPointer(rebasing: $0.prefix(count)), at: place, node: node, mode: S_IFDIR, next: UInt64(count))
         }
@@ -62,6 +62,10 @@ struct DirectoryReply {
         guard size <= buffer.count - used else { return nil }
         defer { used += size }
         return used
+    }
+
+    private func write(_ entry: larder_fuse_entry_out, at place: Int) {
+        buffer.storeBytes(of: entry, toByteOffset: place, as: larder_fuse_entry_out.self)
     }
 
     private func write(_ name: UnsafeRawBufferPointer, at place: Int, node: UInt64, mode: UInt32, next: UInt64) {

@@ -10,13 +10,17 @@ extension FuseAdapter {
         operations.statfs = { FuseAdapter.statistics(FuseRequest($0), FuseConnection.of($0).pointee, $1) }
     }
 
-    private static func getAttributes(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _: UnsafeMutablePointer<fuse_file_info>?) {
+    private static func getAttributes(
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _: FileInfo
+    ) {
         let node = mount.node(node)
         do throws(FSError) {
             switch try mount.fileSystem.attributes(node) {
             case .ready(let entry): request.reply(attributesOf: entry)
             case .cold:
-                request.replyLater(on: mount) { fileSystem async throws(FSError) in .attributes(try await fileSystem.coldAttributes(node)) }
+                request.replyLater(on: mount) { fileSystem async throws(FSError) in
+                    .attributes(try await fileSystem.coldAttributes(node))
+                }
             }
         } catch { request.reply(error) }
     }
@@ -28,7 +32,9 @@ extension FuseAdapter {
             switch try mount.fileSystem.readLink(node, into: buffer) {
             case .ready(let length): request.reply(bytes: UnsafeRawBufferPointer(buffer.prefix(length)))
             case .cold:
-                request.replyLater(on: mount) { fileSystem async throws(FSError) in .bytes(try await fileSystem.coldReadLink(node)) }
+                request.replyLater(on: mount) { fileSystem async throws(FSError) in
+                    .bytes(try await fileSystem.coldReadLink(node))
+                }
             }
         } catch { request.reply(error) }
     }

@@ -6,11 +6,17 @@ extension FuseAdapter {
     static func addDirectories(to operations: inout fuse_lowlevel_ops) {
         operations.opendir = { FuseAdapter.openDirectory(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2) }
         operations.releasedir = { FuseAdapter.releaseDirectory(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2) }
-        operations.readdir = { FuseAdapter.readDirectory(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2, $3, $4, wantsEntries: false) }
-        operations.readdirplus = { FuseAdapter.readDirectory(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2, $3, $4, wantsEntries: true) }
+        operations.readdir = {
+            FuseAdapter.readDirectory(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2, $3, $4, wantsEntries: false)
+        }
+        operations.readdirplus = {
+            FuseAdapter.readDirectory(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2, $3, $4, wantsEntries: true)
+        }
     }
 
-    private static func openDirectory(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _: UnsafeMutablePointer<fuse_file_info>?) {
+    private static func openDirectory(
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _: FileInfo
+    ) {
         let node = mount.node(node)
         do throws(FSError) {
             switch try mount.fileSystem.openDirectory(node) {
@@ -24,7 +30,8 @@ extension FuseAdapter {
     }
 
     private static func readDirectory(
-        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ size: Int, _ offset: off_t, _ info: UnsafeMutablePointer<fuse_file_info>?,
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t,
+        _ size: Int, _ offset: off_t, _ info: FileInfo,
         wantsEntries: Bool
     ) {
         let node = mount.node(node)
@@ -35,7 +42,9 @@ extension FuseAdapter {
         } catch { request.reply(error) }
     }
 
-    private static func releaseDirectory(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ info: UnsafeMutablePointer<fuse_file_info>?) {
+    private static func releaseDirectory(
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ info: FileInfo
+    ) {
         mount.fileSystem.releaseDirectory(mount.node(node), handle: info?.pointee.fh ?? 0)
         request.replySuccess()
     }

@@ -9,7 +9,9 @@ extension FuseAdapter {
         operations.release = { FuseAdapter.release(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2) }
     }
 
-    private static func open(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ info: UnsafeMutablePointer<fuse_file_info>?) {
+    private static func open(
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ info: FileInfo
+    ) {
         let node = mount.node(node)
         let flags = info?.pointee.flags ?? 0
         do throws(FSError) {
@@ -17,13 +19,16 @@ extension FuseAdapter {
             switch try mount.fileSystem.open(node, flags: flags) {
             case .ready(let file): request.reply(file, of: node)
             case .cold:
-                request.replyLater(on: mount) { fileSystem async throws(FSError) in .file(try await fileSystem.coldOpen(node, flags: flags), node) }
+                request.replyLater(on: mount) { fileSystem async throws(FSError) in
+                    .file(try await fileSystem.coldOpen(node, flags: flags), node)
+                }
             }
         } catch { request.reply(error) }
     }
 
     private static func read(
-        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ size: Int, _ offset: off_t, _ info: UnsafeMutablePointer<fuse_file_info>?
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t,
+        _ size: Int, _ offset: off_t, _ info: FileInfo
     ) {
         let node = mount.node(node)
         let handle = info?.pointee.fh ?? 0
@@ -40,7 +45,9 @@ extension FuseAdapter {
         } catch { request.reply(error) }
     }
 
-    private static func release(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ info: UnsafeMutablePointer<fuse_file_info>?) {
+    private static func release(
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ info: FileInfo
+    ) {
         mount.release(mount.node(node), handle: info?.pointee.fh ?? 0)
         request.replySuccess()
     }

@@ -9,7 +9,9 @@ extension FuseAdapter {
         operations.forget_multi = { FuseAdapter.forgetMany(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2) }
     }
 
-    private static func lookup(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ parent: fuse_ino_t, _ name: UnsafePointer<CChar>?) {
+    private static func lookup(
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ parent: fuse_ino_t, _ name: UnsafePointer<CChar>?
+    ) {
         let parent = mount.node(parent)
         let name = UnsafeRawBufferPointer(cString: name)
         do throws(FSError) {
@@ -17,17 +19,23 @@ extension FuseAdapter {
             case .ready(let entry): request.reply(entry: entry)
             case .cold:
                 let name = [UInt8](name)
-                request.replyLater(on: mount) { fileSystem async throws(FSError) in .entry(try await fileSystem.coldLookup(parent, name)) }
+                request.replyLater(on: mount) { fileSystem async throws(FSError) in
+                    .entry(try await fileSystem.coldLookup(parent, name))
+                }
             }
         } catch { request.reply(error) }
     }
 
-    private static func forget(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ count: UInt64) {
+    private static func forget(
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ count: UInt64
+    ) {
         mount.fileSystem.forget(mount.node(node), count: count)
         request.end()
     }
 
-    private static func forgetMany(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ count: Int, _ list: UnsafeMutablePointer<fuse_forget_data>?) {
+    private static func forgetMany(
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ count: Int, _ list: UnsafeMutablePointer<fuse_forget_data>?
+    ) {
         for one in UnsafeBufferPointer(start: list, count: count) {
             mount.fileSystem.forget(mount.node(one.ino), count: one.nlookup)
         }

@@ -8,6 +8,8 @@ import VirtualFS
 /// kernel remembers and never asks again: FLUSH, ACCESS, FSYNC, LSEEK, POLL, STATX. Locks are absent too: the
 /// kernel then keeps them itself, right for every process on the mount.
 enum FuseAdapter {
+    typealias FileInfo = UnsafeMutablePointer<fuse_file_info>?
+
     static func operations(for profile: FuseSession.Profile) -> fuse_lowlevel_ops {
         var operations = fuse_lowlevel_ops()
         operations.`init` = { FuseAdapter.negotiate($0, $1) }

@@ -36,7 +36,12 @@ public final class FuseSession: Sendable {
         mountPoint = try Mounting.resolve(options.mountPoint)
     }
 
-    /// The kernel reads complete files without us.
+    deinit {
+        guard case .mounted = stage.withLock({ $0 }) else { return }
+        try? Mounting.unmount(mountPoint, lazily: true)
+    }
+
+    /// The kernel reads complete files without us. Known once `run` is ready.
     public var hasPassthrough: Bool {
         stage.withLock { if case .running(let mount) = $0 { mount.handshake.hasPassthrough } else { false } }
     }
@@ -61,13 +66,19 @@ public final class FuseSession: Sendable {
     }
 
     /// Serves the mount until it is unmounted, by `unmount` or by anybody. Blocks: call it on a thread of its own,
-    /// never in a task. `onReady` is called once, when the kernel has the first answer and the mount can be used.
+    /// never in a task. `onReady` is called once, when the kernel has the first answer and the mount can be used; if it
+    /// never comes to that, `run` throws.
     public func run(onReady: @Sendable () -> Void = {}) throws(MountError) {
         let mount = try start()
         defer { stage.withLock { $0 = .ended } }
-        try mount.serve(threads: options.threadCount, logger: logger) {
-            if mount.isPrivileged { setReadAhead() }
-            onReady()
+        do {
+            try mount.serve(threads: options.threadCount, logger: logger) {
+                if mount.isPrivileged { setReadAhead() }
+                onReady()
+            }
+        } catch {
+            try? Mounting.unmount(mountPoint, lazily: true)
+            throw error
         }
         // The connection was cut (fusectl's `abort`) and not unmounted: nobody else would take the remains away.
         _ = try Mounting.unmountIfDead(mountPoint, type: options.type)

@@ -67,7 +67,8 @@ final class ServedMount: @unchecked Sendable {
     func serve(threads count: Int, logger: Logger, onReady: () -> Void) throws(MountError) {
         // INIT alone first: it settles how large the threads' buffers must be.
         answerRequests { handshake.isDone }
-        if handshake.isDone { onReady() }
+        guard handshake.isDone else { throw .session("the mount ended before the kernel had agreed to the protocol") }
+        onReady()
         var threads: [FuseThread] = []
         do throws(SystemError) {
             for number in 0..<count {

@@ -14,6 +14,7 @@ enum TableIndex {
 
     /// - Throws: `ArchiveError` or `TreeIndexError` where the table cannot be used: the layer is then streamed.
     static func build(_ contents: TableOfContents, _ format: LayerFormat, layer: ImageLayer, table: LayerTable) throws -> IndexDocument {
+        try refuseLostNames(contents)
         var places = try contents.entries.indices.compactMap { try place(of: contents.entries[$0], number: $0) }
         // In the order of the blob, so that neighbours in a span are neighbours in the registry.
         places.sort { ($0.chunks[0].sourceOffset, $0.entry) < ($1.chunks[0].sourceOffset, $1.entry) }
@@ -37,6 +38,13 @@ enum TableIndex {
         ))
     }
 
+    /// Go's encoder writes U+FFFD for every byte that is not UTF-8. A table with one has lost a name, so the tar decides.
+    private static func refuseLostNames(_ contents: TableOfContents) throws {
+        for (number, item) in contents.entries.enumerated() where item.entry.path.hasReplacementCharacter || item.entry.linkTarget.hasReplacementCharacter {
+            throw ArchiveError(.unsupported, subject: "table of contents", "the name of entry \(number + 1) was not UTF-8 and is lost in the table")
+        }
+    }
+
     private static func place(of item: TOCEntry, number: Int) throws -> Place? {
         guard item.entry.kind == .regular, item.entry.storedSize > 0 else { return nil }
         var chunks = item.chunks.filter { !$0.isZeros }
@@ -46,6 +54,17 @@ enum TableIndex {
             throw ArchiveError(.unsupported, subject: "table of contents", "entry \(number + 1) has content without a digest")
         }
         return Place(entry: number, chunks: chunks, isLarge: item.entry.storedSize >= LayerUnpacker.largeFileSize)
+    }
+}
+
+extension [UInt8] {
+    fileprivate var hasReplacementCharacter: Bool {
+        guard var position = firstIndex(of: 0xEF) else { return false }
+        while position + 2 < count {
+            if self[position] == 0xEF, self[position + 1] == 0xBF, self[position + 2] == 0xBD { return true }
+            position += 1
+        }
+        return false
     }
 }
 

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Glibc
 import Subprocess
 
 /// A program `docker-credential-NAME` that keeps logins elsewhere, such as in a keychain (docker-credential-helpers).
@@ -33,11 +34,13 @@ struct CredentialHelper: Sendable {
         let variables = environment.reduce(into: [Environment.Key: String]()) { all, pair in
             if let key = Environment.Key(rawValue: pair.key) { all[key] = pair.value }
         }
+        let question = try Self.pipe(holding: input)
         do {
             return try await withThrowingTaskGroup(of: (Bool, [UInt8])?.self) { group in
                 group.addTask {
                     let result = try await Subprocess.run(
-                        .name(program), arguments: ["get"], environment: .custom(variables), input: .string(input),
+                        .name(program), arguments: ["get"], environment: .custom(variables),
+                        input: .fileDescriptor(.init(rawValue: question), closeAfterSpawningProcess: true),
                         output: .bytes(limit: Self.outputLimit), error: .discarded)
                     return (result.terminationStatus.isSuccess, result.standardOutput)
                 }
@@ -59,5 +62,21 @@ struct CredentialHelper: Sendable {
         } catch {
             throw Task.isCancelled ? .cancelled : Fault(.configuration, "the credential helper \(program) cannot be run; is it on PATH?")
         }
+    }
+
+    /// The end to read from of a pipe that holds `text`. It is filled before the helper starts: writing to a helper that ends
+    /// without reading would be a SIGPIPE, which kills the whole program.
+    private static func pipe(holding text: String) throws(Fault) -> CInt {
+        let bytes = Array(text.utf8)
+        var ends: [CInt] = [-1, -1]
+        guard bytes.count <= PIPE_BUF, Glibc.pipe(&ends) == 0 else { throw Fault(.configuration, "no pipe to a credential helper") }
+        let written = write(ends[1], bytes, bytes.count)
+        close(ends[1])
+        _ = fcntl(ends[0], F_SETFD, FD_CLOEXEC)
+        guard written == bytes.count else {
+            close(ends[0])
+            throw Fault(.configuration, "no pipe to a credential helper")
+        }
+        return ends[0]
     }
 }
