@@ -35,7 +35,7 @@ struct LifecycleTests {
         #expect(throws: Never.self) { try mount.session.unmount() }
     }
 
-    @Test func aMountThatWasNeverServedGoesAway() async throws {
+    @Test func aMountThatIsNeverServedGoesAway() async throws {
         let path = try temporaryDirectory()
         let session = try FuseSession(fileSystem: MemoryFS(), options: .init(mountPoint: path), logger: Logger(label: "test"))
         #expect(throws: MountError.self) { try session.run() }
@@ -43,6 +43,13 @@ struct LifecycleTests {
         #expect(throws: MountError.self) { try session.mount() }
         #expect(MountTableEntry.mounted(on: path)?.type == "fuse.larder")
         try session.unmount(lazily: true)
+        #expect(MountTableEntry.mounted(on: path) == nil)
+        #expect(throws: MountError.self) { try session.run { Issue.record("there is nothing to be ready") } }
+
+        do {
+            let forgotten = try FuseSession(fileSystem: MemoryFS(), options: .init(mountPoint: path), logger: Logger(label: "test"))
+            try forgotten.mount()
+        }
         #expect(MountTableEntry.mounted(on: path) == nil)
         rmdir(path)
     }
