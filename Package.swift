@@ -121,5 +121,12 @@ let package = Package(
             path: "Tests/TestSupport",
             swiftSettings: strict
         ),
+
+        // MARK: all of it, on real mounts
+        .testTarget(
+            name: "EndToEndTests",
+            dependencies: ["OCI", "TestSupport", .product(name: "NIOPosix", package: "swift-nio")],
+            swiftSettings: strict
+        ),
     ]
 )

@@ -53,9 +53,9 @@ extension EndToEnd {
                 mount -t overlay overlay -o lowerdir=\(scratch.path)/root/sbin:/usr/sbin /usr/sbin
                 export LARDER_BINARY=\(scratch.path)/root/usr/local/bin/larder
                 for type in larder fuse.larder; do
-                    mount -t $type images/local/small:gzip \(mountPoint) -o layout=local=\(fixtures.layouts),store=\(scratch.path)/store,nosuid,nodev,_netdev
+                    mount -t $type images/local/small:gzip \(mountPoint) -o layout=local=\(fixtures.layouts),store=\(scratch.path)/store,nosuid,noexec,_netdev
                     cat \(mountPoint)/top/hello
-                    grep -q ' \(mountPoint) fuse[^ ]* [^ ]*nosuid,nodev' /proc/self/mounts
+                    grep -q ' \(mountPoint) fuse[^ ]* [^ ]*nosuid,nodev,noexec' /proc/self/mounts
                     umount \(mountPoint)
                 done
                 if mount -t larder larder \(mountPoint) -o no_such_option; then exit 1; else test $? -eq 32; fi
