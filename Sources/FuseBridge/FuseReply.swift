@@ -3,7 +3,7 @@ import CLinux
 import Glibc
 import VirtualFS
 
-/// The answer of a `cold…` twin. Hot operations answer without it.
+/// The answer of a `cold...` twin. Hot operations answer without it.
 enum FuseReply: Sendable {
     case entry(Entry)
     case attributes(Entry)
@@ -101,7 +101,7 @@ extension FuseRequest {
     }
 }
 
-/// `FOPEN_…` as the reply's own type.
+/// `FOPEN_...` as the reply's own type.
 enum FileFlags {
     static let direct = UInt32(LARDER_FOPEN_DIRECT_IO)
     static let keepCache = UInt32(LARDER_FOPEN_KEEP_CACHE)
