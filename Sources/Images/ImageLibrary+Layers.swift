@@ -20,20 +20,19 @@ extension ImageLibrary {
         }
     }
 
-    /// A layer that is being streamed at this moment, for readers that follow behind its head. Starts the stream where
-    /// nothing else can serve the layer.
+    /// A layer that is being streamed, for readers that follow behind its head. Starts the stream where nothing else can
+    /// serve the layer; nil where the whole tree was to be had at once.
     public func streaming(_ layer: ImageLayer) async throws -> LayerStream? {
-        if try storedTree(of: layer) != nil { return nil }
-        let work = Task { try await self.tree(of: layer) }
         while true {
             if let stream = streams.withLock({ $0[layer.descriptor.digest] }) { return stream }
-            let settled = try? await within(.milliseconds(20)) { try await self.layerSettled(work) }
-            if settled != nil { return nil }
-            try Task.checkCancellation()
+            do {
+                _ = try await within(.milliseconds(20)) { try await self.tree(of: layer) }
+                return nil
+            } catch is DeadlineExceeded {
+                // The flight goes on; by now it may have become a stream.
+            }
         }
     }
-
-    private func layerSettled(_ work: Task<LayerTree, any Error>) async throws -> LayerTree { try await work.value }
 
     // MARK: - From the store
 
@@ -112,22 +111,29 @@ extension ImageLibrary {
             temporary = file
             download = BlobDownload(layer.descriptor, into: try file.descriptor.duplicate())
         }
+        let source = try remote.source(for: layer.repository)
         let stream = LayerStream(layer: layer, store: store, download: download)
         streams.withLock { $0[digest] = stream }
         defer { streams.withLock { $0[digest] = nil } }
         do {
             observe(layer, .started, 0)
-            async let unpacked: Void = workers.runIfActive { [store] in
-                try LayerUnpacker(layer: layer, store: store, download: download, stream: stream, hidesBookkeeping: LayerTable(layer.descriptor) != nil).run()
+            // Whichever fails first ends the other: no gigabytes for a layer that cannot be unpacked.
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { [workers, store] in
+                    try await workers.runIfActive {
+                        try LayerUnpacker(layer: layer, store: store, download: download, stream: stream, hidesBookkeeping: LayerTable(layer.descriptor) != nil).run()
+                    }
+                }
+                if let temporary {
+                    group.addTask {
+                        try await download.run(from: source) { self.observe(layer, .downloading, $0) }
+                        stream.advance()
+                        try self.store.publishBlob(temporary, digest)
+                        self.observe(layer, .unpacking, layer.descriptor.size)
+                    }
+                }
+                while try await group.next() != nil {}
             }
-            if let temporary {
-                let source = try remote.source(for: layer.repository)
-                try await download.run(from: source) { self.observe(layer, .downloading, $0) }
-                stream.advance()
-                try store.publishBlob(temporary, digest)
-            }
-            observe(layer, .unpacking, layer.descriptor.size)
-            try await unpacked
             guard let tree = try storedTree(of: layer) else { throw ImageError.unusableIndex(digest) }
             try tree.refreshPresence()
             stream.end(.success(tree))
@@ -135,8 +141,11 @@ extension ImageLibrary {
             logger.info("layer unpacked and sealed", metadata: ["layer": "\(digest)", "files": "\(tree.view.nodeCount)", "took": "\(ContinuousClock.now - started)"])
             return tree
         } catch {
-            stream.end(.failure(error))
-            throw error
+            // The unpacker sees a failed download as a failed read.
+            let cause = (error as? ArchiveError)?.underlying ?? error
+            let named = cause is ArchiveError || cause is TreeIndexError ? ImageError.blob(layer.descriptor, "\(cause)") : cause
+            stream.end(.failure(named))
+            throw named
         }
     }
 
