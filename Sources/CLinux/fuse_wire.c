@@ -3,7 +3,6 @@
 #include <linux/fuse.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 
 #define SAME_SIZE(name) _Static_assert(sizeof(struct larder_##name) == sizeof(struct name), #name)
 #define SAME_PLACE(name, field) \
@@ -70,8 +69,6 @@ int larder_fuse_backing_close(int device, int32_t id) {
     uint32_t backing = (uint32_t)id;
     return ioctl(device, LARDER_IOC_BACKING_CLOSE, &backing);
 }
-
-void larder_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
 
 static __thread void *reply_buffer;
 static __thread size_t reply_buffer_size;

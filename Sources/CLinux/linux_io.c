@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -65,3 +66,5 @@ int larder_receive_descriptor(int socket) {
     memcpy(&fd, CMSG_DATA(header), sizeof fd);
     return fd;
 }
+
+void larder_name_thread(const char *name) { prctl(PR_SET_NAME, name); }

@@ -69,7 +69,7 @@ final class ServedMount: @unchecked Sendable {
         answerRequests { handshake.isDone }
         guard handshake.isDone else { throw .session("the mount ended before the kernel had agreed to the protocol") }
         onReady()
-        var threads: [FuseThread] = []
+        var threads: [DedicatedThread] = []
         do throws(SystemError) {
             for number in 0..<count {
                 threads.append(try .start("larder-fuse-\(number)") { self.answerRequests { false } })

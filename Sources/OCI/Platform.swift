@@ -51,7 +51,7 @@ public struct Platform: Hashable, Sendable, Codable, CustomStringConvertible {
         case let (mine, theirs) where mine == theirs: return 100
         case (nil, _), (_, nil): return 50
         case let (mine?, theirs?):
-            guard architecture == "arm", let mine = Int(mine.dropFirst()), let theirs = Int(theirs.dropFirst()), (0...mine).contains(theirs) else { return nil }
+            guard architecture == "arm", let mine = Int(mine.dropFirst()), let theirs = Int(theirs.dropFirst()), theirs >= 0, theirs <= mine else { return nil }
             // Below a missing variant, however high the number is that somebody made up.
             return min(theirs, 9) + 40
         }

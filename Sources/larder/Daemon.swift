@@ -1,6 +1,7 @@
 import FuseBridge
 import Glibc
 import Images
+import LinuxIO
 import Logging
 import OCI
 import VirtualFS
@@ -30,7 +31,7 @@ struct Daemon {
         let session = try FuseSession(fileSystem: fileSystem, options: options, logger: library.logger)
         counters.set(session.counters)
         try session.mount()
-        SignalThread.start([SIGINT, SIGTERM]) { number in
+        try SignalThread.start([SIGINT, SIGTERM]) { number in
             library.logger.info("stopping", metadata: ["signal": "\(number)"])
             do {
                 do { try session.unmount() } catch MountError.busy {
@@ -42,13 +43,17 @@ struct Daemon {
             }
         }
         try await withCheckedThrowingContinuation { (done: CheckedContinuation<Void, any Error>) in
-            DedicatedThread.run("larder-session") {
-                done.resume(with: Result {
-                    try session.run {
-                        library.logger.notice("mounted", metadata: ["mount": "\(options.mountPoint)", "store": "\(settings.storePath)", "passthrough": "\(session.hasPassthrough)"])
-                        Readiness.announce()
-                    }
-                })
+            do throws(SystemError) {
+                try DedicatedThread.start("larder-session") {
+                    done.resume(with: Result {
+                        try session.run {
+                            library.logger.notice("mounted", metadata: ["mount": "\(options.mountPoint)", "store": "\(settings.storePath)", "passthrough": "\(session.hasPassthrough)"])
+                            Readiness.announce()
+                        }
+                    })
+                }
+            } catch {
+                done.resume(throwing: error)
             }
         }
         library.logger.notice("unmounted", metadata: ["mount": "\(options.mountPoint)"])

@@ -32,7 +32,7 @@ enum FuseDevice {
 func onThread<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
     await withCheckedContinuation { continuation in
         do {
-            _ = try FuseThread.start("test") {
+            try DedicatedThread.start("test") {
                 // Children inherit the mask, and some are to be killed.
                 var none = sigset_t()
                 sigemptyset(&none)
@@ -79,7 +79,7 @@ struct Served: Sendable {
     let fileSystem: MemoryFS
     let session: FuseSession
     let path: String
-    private let thread: FuseThread
+    private let thread: DedicatedThread
 
     init(
         _ fileSystem: MemoryFS, at path: String? = nil, profile: FuseSession.Profile = .full, threads: Int? = nil,
@@ -94,7 +94,7 @@ struct Served: Sendable {
         self.session = session
         try session.mount()
         let ready = Semaphore()
-        thread = try FuseThread.start("server") { try? session.run { ready.signal() } }
+        thread = try DedicatedThread.start("server") { try? session.run { ready.signal() } }
         await onThread { ready.wait() }
     }
 

@@ -88,7 +88,7 @@ struct LifecycleTests {
             let session = try FuseSession(fileSystem: fileSystem, options: options, logger: Logger(label: "test"))
             try session.mount()
             let ready = Semaphore()
-            let thread = try FuseThread.start("server") { try? session.run { ready.signal() } }
+            let thread = try DedicatedThread.start("server") { try? session.run { ready.signal() } }
             await onThread { ready.wait() }
             guard await shell("cat \(path)/f").output == "mine" else { exit(3) }
             guard MountTableEntry.mounted(on: path)?.type == "fuse.larder", !session.hasPassthrough else { exit(4) }

@@ -140,9 +140,6 @@ enum {
 int larder_fuse_backing_open(int device, int fd);
 int larder_fuse_backing_close(int device, int32_t id);
 
-// Names the calling thread; the kernel keeps the first 15 bytes.
-void larder_name_thread(const char *name);
-
 // This thread's reply buffer, page aligned and at least `size` bytes long. NULL where memory is out.
 void *larder_reply_buffer(size_t size);
 // To be called before a thread that used larder_reply_buffer ends.

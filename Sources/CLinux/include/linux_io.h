@@ -21,4 +21,7 @@ int larder_ofd_unlock(int fd);
 // Receives one descriptor over a unix socket (SCM_RIGHTS), close-on-exec. -1 with errno; EBADMSG if none came.
 int larder_receive_descriptor(int socket);
 
+// Names the calling thread; the kernel keeps the first 15 bytes.
+void larder_name_thread(const char *name);
+
 #endif

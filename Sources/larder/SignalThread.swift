@@ -1,29 +1,5 @@
 import Glibc
-
-/// A thread for work that blocks, which no Swift task may do.
-enum DedicatedThread {
-    private final class Start {
-        let name: String
-        let body: () -> Void
-        init(_ name: String, _ body: @escaping () -> Void) {
-            self.name = name
-            self.body = body
-        }
-    }
-
-    static func run(_ name: String, _ body: @escaping @Sendable () -> Void) {
-        var thread = pthread_t()
-        let start = Unmanaged.passRetained(Start(name, body)).toOpaque()
-        let code = pthread_create(&thread, nil, { raw in
-            guard let raw else { return nil }
-            let start = Unmanaged<Start>.fromOpaque(raw).takeRetainedValue()
-            start.body()
-            return nil
-        }, start)
-        guard code == 0 else { fatalError("cannot start a thread: \(String(cString: strerror(code)))") }
-        pthread_detach(thread)
-    }
-}
+import LinuxIO
 
 /// Signals, received on a thread of its own, where anything may be done about them. The handler itself only writes the
 /// number into a pipe, which is all that a handler may do.
@@ -31,10 +7,10 @@ enum SignalThread {
     // Written once, before any handler is installed.
     nonisolated(unsafe) private static var pipeEnd: Int32 = -1
 
-    static func start(_ numbers: [Int32], _ body: @escaping @Sendable (Int32) -> Void) {
-        guard let (readEnd, writeEnd) = Pipe.make() else { fatalError("pipe: \(String(cString: strerror(errno)))") }
+    static func start(_ numbers: [Int32], _ body: @escaping @Sendable (Int32) -> Void) throws(SystemError) {
+        guard let (readEnd, writeEnd) = Pipe.make() else { throw SystemError("pipe") }
         pipeEnd = writeEnd
-        DedicatedThread.run("larder-signals") {
+        try DedicatedThread.start("larder-signals") {
             var number: UInt8 = 0
             while true {
                 let count = read(readEnd, &number, 1)

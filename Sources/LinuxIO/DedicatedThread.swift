@@ -1,10 +1,9 @@
 import CLinux
 import Glibc
-import LinuxIO
 
-/// A named thread outside Swift's cooperative pool, which has one thread per core and must not be blocked. Signals
+/// A named thread for work that blocks, outside Swift's cooperative pool: that has one thread per core. Signals
 /// are left to the rest of the process.
-struct FuseThread: Sendable {
+public struct DedicatedThread: Sendable {
     private let handle: pthread_t
 
     private final class Body: Sendable {
@@ -18,7 +17,8 @@ struct FuseThread: Sendable {
     }
 
     /// Linux shows the first 15 bytes of `name`.
-    static func start(_ name: String, _ run: @escaping @Sendable () -> Void) throws(SystemError) -> FuseThread {
+    @discardableResult
+    public static func start(_ name: String, _ run: @escaping @Sendable () -> Void) throws(SystemError) -> DedicatedThread {
         var all = sigset_t()
         var before = sigset_t()
         sigfillset(&all)
@@ -27,12 +27,12 @@ struct FuseThread: Sendable {
         defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         var handle = pthread_t()
         let body = Unmanaged.passRetained(Body(name: name, run: run))
-        let code = pthread_create(&handle, nil, { FuseThread.enter($0) }, body.toOpaque())
+        let code = pthread_create(&handle, nil, { DedicatedThread.enter($0) }, body.toOpaque())
         guard code == 0 else {
             body.release()
             throw SystemError("pthread_create", path: name, code: code)
         }
-        return FuseThread(handle: handle)
+        return DedicatedThread(handle: handle)
     }
 
     private static func enter(_ body: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
@@ -42,21 +42,6 @@ struct FuseThread: Sendable {
         return nil
     }
 
-    func join() { pthread_join(handle, nil) }
-}
-
-/// A POSIX semaphore that starts at 0.
-final class Semaphore: @unchecked Sendable {
-    private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
-
-    init() { sem_init(semaphore, 0, 0) }
-
-    deinit {
-        sem_destroy(semaphore)
-        semaphore.deallocate()
-    }
-
-    func signal() { sem_post(semaphore) }
-
-    func wait() { while sem_wait(semaphore) != 0 && errno == EINTR {} }
+    /// Waits for its end.
+    public func join() { pthread_join(handle, nil) }
 }
