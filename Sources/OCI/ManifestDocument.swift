@@ -1,5 +1,3 @@
-import FoundationEssentials
-
 /// A manifest or an index, decoded from the exact bytes whose digest was proven. OCI and Docker schema 2 alike.
 public enum ManifestDocument: Sendable {
     case manifest(ImageManifest)
@@ -43,7 +41,7 @@ public enum ManifestDocument: Sendable {
 
     static func decode<Value: Decodable>(_ bytes: [UInt8]) throws(ManifestError) -> Value {
         do {
-            return try JSONDecoder().decode(Value.self, from: Data(bytes))
+            return try JSONText.decode(Value.self, from: bytes)
         } catch let error as DecodingError {
             throw .invalid(error.summary)
         } catch {

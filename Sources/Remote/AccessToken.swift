@@ -1,4 +1,4 @@
-import FoundationEssentials
+import OCI
 
 /// A bearer token and until when it may be used.
 struct AccessToken: Sendable, Hashable {
@@ -14,7 +14,7 @@ struct AccessToken: Sendable, Hashable {
     /// Reads a token server's answer; nil where it holds no token that can be sent in a header. The server's clock is not
     /// believed: life begins when the answer came.
     init?(decoding bytes: [UInt8], now: ContinuousClock.Instant = .now) {
-        guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(bytes)) else { return nil }
+        guard let answer = try? JSONText.decode(Answer.self, from: bytes) else { return nil }
         let text = answer.token.flatMap { $0.isEmpty ? nil : $0 } ?? answer.access_token ?? ""
         guard let header = Self.header(text) else { return nil }
         self.header = header

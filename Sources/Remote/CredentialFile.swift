@@ -1,4 +1,5 @@
 import FoundationEssentials
+import OCI
 
 /// Docker's `config.json` and containers' `auth.json`, as far as they say how to log in. The two differ in that the
 /// keys of the latter may have a path, `host/namespace/repo`, and the longest that fits counts.
@@ -21,7 +22,7 @@ struct CredentialFile: Sendable {
 
     /// nil where the bytes are not such a file. An entry that makes no sense is passed over, the others count.
     init?(decoding bytes: [UInt8]) {
-        guard bytes.count <= Self.sizeLimit, let file = try? JSONDecoder().decode(Layout.self, from: Data(bytes)) else { return nil }
+        guard bytes.count <= Self.sizeLimit, let file = try? JSONText.decode(Layout.self, from: bytes) else { return nil }
         for (key, entry) in file.auths ?? [:] {
             spelling[Self.normalized(key)] = key
             if let credential = entry.value?.credential { credentials[Self.normalized(key)] = credential }

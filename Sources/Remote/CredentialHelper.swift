@@ -1,5 +1,5 @@
-import FoundationEssentials
 import Glibc
+import OCI
 import Subprocess
 
 /// A program `docker-credential-NAME` that keeps logins elsewhere, such as in a keychain (docker-credential-helpers).
@@ -19,7 +19,7 @@ struct CredentialHelper: Sendable {
             if text.contains("credentials not found in native keychain") { return nil }
             throw Fault(.configuration, "the credential helper \(program) failed for \(server)")
         }
-        guard let answer = try? JSONDecoder().decode(Answer.self, from: Data(output)), !answer.Secret.isEmpty else {
+        guard let answer = try? JSONText.decode(Answer.self, from: output), !answer.Secret.isEmpty else {
             throw Fault(.configuration, "the credential helper \(program) gave no readable answer for \(server)")
         }
         return answer.Username == "<token>" ? .identityToken(answer.Secret) : .password(user: answer.Username, secret: answer.Secret)

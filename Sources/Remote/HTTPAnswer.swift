@@ -1,7 +1,7 @@
 import AsyncHTTPClient
-import FoundationEssentials
 import NIOCore
 import NIOHTTP1
+import OCI
 
 /// An HTTP answer whose body is still to come. Letting go of it closes the connection.
 ///
@@ -56,7 +56,7 @@ final class HTTPAnswer: @unchecked Sendable {
     /// The error code of a registry's JSON answer (distribution-spec, Error Codes), such as `MANIFEST_UNKNOWN`. Only the
     /// code: the message beside it could repeat what we sent.
     func errorCode() async -> String? {
-        guard let bytes = try? await bytes(limit: 64 << 10), let report = try? JSONDecoder().decode(ErrorReport.self, from: Data(bytes)) else { return nil }
+        guard let bytes = try? await bytes(limit: 64 << 10), let report = try? JSONText.decode(ErrorReport.self, from: bytes) else { return nil }
         return report.errors.first?.code.flatMap { code in
             code.utf8.count <= 40 && code.utf8.allSatisfy { (65...90).contains($0) || $0 == UInt8(ascii: "_") } ? code : nil
         }
