@@ -79,11 +79,28 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "ImagesTests",
+            dependencies: [
+                "Archive", "Images", "LinuxIO", "OCI", "Remote", "Store", "TestSupport", "TreeIndex",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            swiftSettings: strict
+        ),
 
         // MARK: the filesystem
         .target(
             name: "VirtualFS",
             dependencies: ["Images", "LinuxIO", "OCI", "Store", "TreeIndex", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "VirtualFSTests",
+            dependencies: [
+                "Images", "LinuxIO", "OCI", "Remote", "Store", "TestSupport", "TreeIndex", "VirtualFS",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict
         ),
         .target(
