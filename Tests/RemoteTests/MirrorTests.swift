@@ -37,11 +37,16 @@ struct MirrorTests {
         mirror.inject(fault, into: "/")
         try await withRemote(quietConfiguration { $0.hosts[registry.host, default: .init()].mirrors = [mirror.url] }) { remote in
             let source = try remote.source(for: try repository(registry.host))
+            var asked: [Int] = []
             for _ in 0..<3 {
                 let got = await drain { () throws(RemoteError) in try await source.blob(image.layers[0], range: 3..<250_000) }
                 #expect(got.error == nil && got.bytes == Array(image.layerBytes[0][3..<250_000]))
+                asked.append(mirror.requests.count)
             }
-            #expect((1...2).contains(mirror.requests.count), "one try and one more, then it is left alone: \(mirror.requests.count)")
+            // As long as a mirror that breaks off gives some bytes each time, it is asked for the rest.
+            let most = fault == .truncates || fault == .resets ? 8 : 2
+            #expect((1...most).contains(asked[0]), "\(asked)")
+            #expect(asked[1] == asked[0] && asked[2] == asked[0], "then it is left alone: \(asked)")
         }
         await mirror.stop()
     }
