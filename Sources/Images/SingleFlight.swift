@@ -32,6 +32,9 @@ final class SingleFlight<Key: Hashable & Sendable, Value: Sendable>: Sendable {
         }
         return try await flight.wait(as: waiter)
     }
+
+    /// How many wait for the work of `key` now.
+    func waiterCount(_ key: Key) -> Int { flights.withLock { $0[key]?.waiterCount ?? 0 } }
 }
 
 /// One piece of work in the air and those who wait for it.
@@ -54,6 +57,8 @@ private final class Flight<Value: Sendable>: Sendable {
         let task = Task(operation: body)
         state.withLock { $0.task = task }
     }
+
+    var waiterCount: Int { state.withLock { $0.seats.count } }
 
     /// A seat for the one who starts the flight.
     func board() -> Int {
