@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import TestSupport
 
 extension EndToEnd {
     /// A mounted image is good enough to run from.
@@ -30,10 +31,7 @@ extension EndToEnd {
             // Overlayfs takes the attributes of the root when it is mounted, and a root is generic until it is entered.
             try Program.check(["ls", lower])
 
-            let upper = try larder.scratch.subdirectory("upper")
-            let work = try larder.scratch.subdirectory("work")
-            let merged = try larder.scratch.subdirectory("merged")
-            try Program.check(["mount", "-t", "overlay", "overlay", "-o", "lowerdir=\(lower),upperdir=\(upper),workdir=\(work)", merged])
+            let (merged, upper) = try overlay(on: lower, in: larder.scratch)
             defer { umount2(merged, Int32(MNT_DETACH)) }
 
             let script = try larder.scratch.write("import-all.py", Self.importAll)
@@ -56,10 +54,7 @@ extension EndToEnd {
             let larder = try MountedLarder()
             let lower = larder.rootfs("\(registry.host)/larder/debian:zstd")
             try Program.check(["ls", lower])
-            let upper = try larder.scratch.subdirectory("upper")
-            let work = try larder.scratch.subdirectory("work")
-            let merged = try larder.scratch.subdirectory("merged")
-            try Program.check(["mount", "-t", "overlay", "overlay", "-o", "lowerdir=\(lower),upperdir=\(upper),workdir=\(work)", merged])
+            let (merged, _) = try overlay(on: lower, in: larder.scratch)
             defer { umount2(merged, Int32(MNT_DETACH)) }
             // dpkg rewrites its database and renames over files of the lower layer: copy-up of everything it touches.
             let script = """
@@ -73,6 +68,15 @@ extension EndToEnd {
                 dpkg -r larder-test >/dev/null
                 """
             #expect(try Program.check(["chroot", merged, "/bin/sh", "-c", script]) == "hello\n")
+        }
+
+        /// Mounts a writable layer above a tree; to be unmounted by the caller.
+        private func overlay(on lower: String, in scratch: TemporaryDirectory) throws -> (merged: String, upper: String) {
+            let (upper, work, merged) = (try scratch.subdirectory("upper"), try scratch.subdirectory("work"), try scratch.subdirectory("merged"))
+            // Colons separate layers there, and every path of an image has some.
+            let escaped = lower.split(separator: ":", omittingEmptySubsequences: false).joined(separator: "\\:")
+            try Program.check(["mount", "-t", "overlay", "overlay", "-o", "lowerdir=\(escaped),upperdir=\(upper),workdir=\(work)", merged])
+            return (merged, upper)
         }
     }
 }

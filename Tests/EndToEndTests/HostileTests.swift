@@ -24,15 +24,11 @@ extension EndToEnd {
                 Trick(name: "negative-size", clues: ["size"]),
                 Trick(name: "many-extended-attributes", clues: ["attribute", "header"]),
                 Trick(name: "sparse-without-end", clues: ["sparse", "size"]),
-                Trick(name: "wrong-diff-id", clues: ["DiffID", "diffID", "diff_id"]),
+                Trick(name: "wrong-diff-id", clues: ["uncompressed layer"]),
                 Trick(name: "wrong-blob", clues: ["digest", "sha256"]),
                 Trick(name: "cut-short", clues: ["ends", "truncated", "end"]),
                 Trick(name: "huge-manifest", clues: ["manifest"]),
                 Trick(name: "deep-manifest", clues: ["manifest", "JSON"]),
-                Trick(name: "table-points-outside", clues: ["file"]),
-                Trick(name: "table-points-backwards", clues: ["file"]),
-                Trick(name: "table-claims-size", clues: ["file"]),
-                Trick(name: "table-claims-name", clues: ["escaped"]),
             ]
         }
 
@@ -45,7 +41,8 @@ extension EndToEnd {
             #expect(trick.clues.contains { log.contains($0) }, "the log names none of \(trick.clues): \(log.suffix(3000))")
             #expect(log.utf8.count < 100_000, "a log of \(log.utf8.count) bytes")
             try expectAlive(larder)
-            #expect(try larder.larder("pull", "--quiet", "hostile/\(trick.name):latest").status != 0)
+            let pull = try larder.larder("pull", "--quiet", "hostile/\(trick.name):latest")
+            #expect((1...5).contains(pull.status), "exit \(pull.status): \(pull.errors.suffix(1000))")
             #expect(try larder.larder("verify").status == 0)
         }
 
@@ -54,7 +51,7 @@ extension EndToEnd {
             let larder = try MountedLarder(["--layout", "hostile=\(fixtures.hostile)", "--layout", "local=\(fixtures.layouts)"])
             let shown = try Program.run(["ls", larder.rootfs("hostile/many-entries:latest")], limit: 300)
             #expect(shown.status != 0)
-            #expect(larder.log.contains("entries") || larder.log.contains("nodes"), "\(larder.log.suffix(2000))")
+            #expect(larder.log.contains("files"), "\(larder.log.suffix(2000))")
             try expectAlive(larder, memory: 1 << 30)
         }
 
@@ -67,6 +64,18 @@ extension EndToEnd {
             #expect(try Files.read("\(rootfs)/shadow-too") == "the image's own\n")
         }
 
+        /// Tables that cannot be true, whoever signed them: the layer itself is read instead, from end to end.
+        @Test(arguments: ["table-points-outside", "table-points-backwards", "table-claims-size", "table-claims-name"])
+        func impossibleTableIsRefusedInFavourOfTheLayer(name: String) throws {
+            let fixtures = try Fixtures.shared()
+            let larder = try MountedLarder(["--layout", "hostile=\(fixtures.hostile)", "--layout", "local=\(fixtures.layouts)"])
+            let rootfs = larder.rootfs("hostile/\(name):latest")
+            #expect(try Files.read("\(rootfs)/file").hasPrefix("content content "))
+            #expect(try Program.check(["find", rootfs, "-type", "f", "-printf", "%P %s\\n"]).split(separator: "\n").sorted() == ["file 40000", "other 5"])
+            #expect(larder.log.contains("table of contents refused") && larder.log.contains("sha256:"), "\(larder.log)")
+            try expectAlive(larder)
+        }
+
         /// The table is pinned by the manifest, but what it says of a file does not hold: no byte is served.
         @Test func contentThatIsNotWhatTheTableSaysIsNotServed() throws {
             let fixtures = try Fixtures.shared()
@@ -75,7 +84,6 @@ extension EndToEnd {
             let read = try Program.run(["cat", "\(rootfs)/file"], limit: 60)
             #expect(read.status == 1 && read.bytes.isEmpty && read.errors.contains("Input/output error"), "\(read.errors)")
             #expect(larder.log.contains("sha256:"), "\(larder.log)")
-            #expect(try Files.read("\(rootfs)/other") == "other")
             try expectAlive(larder)
         }
 
