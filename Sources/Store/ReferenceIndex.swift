@@ -11,7 +11,7 @@ struct ReferenceIndex {
 
     /// nil where the bytes are no image index.
     init?(decoding bytes: [UInt8]) {
-        guard case .object(let document)? = try? JSONDecoder().decode(JSONValue.self, from: Data(bytes)) else { return nil }
+        guard case .object(let document)? = try? JSONText.decode(JSONValue.self, from: bytes) else { return nil }
         switch document["manifests"] {
         case .array(let manifests): self.manifests = manifests
         // Go writes an empty list as null.

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import LinuxIO
+import OCI
 
 extension Store {
     /// Opens, and with `create` makes, the directory itself: for its owner alone, since images can hold secrets.
@@ -81,7 +82,7 @@ private struct LayoutMarker: Decodable {
     let imageLayoutVersion: String
 
     init?(_ bytes: [UInt8]) {
-        guard let marker = try? JSONDecoder().decode(LayoutMarker.self, from: Data(bytes)) else { return nil }
+        guard let marker = try? JSONText.decode(LayoutMarker.self, from: bytes) else { return nil }
         self = marker
     }
 }

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import OCI
 
 /// The configuration file: `/etc/larder/config.json` for root, `$XDG_CONFIG_HOME/larder/config.json` for others.
 ///
@@ -44,7 +45,7 @@ extension ConfigurationFile {
             throw Failure(.usage, "\(path): cannot be read: \(String(cString: strerror(errno)))")
         }
         do {
-            return try JSONDecoder().decode(ConfigurationFile.self, from: data)
+            return try JSONText.decode(ConfigurationFile.self, from: Array(data))
         } catch let error as UnknownKey {
             throw Failure(.usage, "\(path): unknown key '\(error.key)'; known are \(error.known.joined(separator: ", "))")
         } catch let DecodingError.typeMismatch(type, context) {

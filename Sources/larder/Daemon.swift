@@ -15,7 +15,10 @@ struct Daemon {
 
     func serve() async throws {
         raiseDescriptorLimit()
-        let library = try settings.openLibrary(create: true)
+        try await settings.withLibrary(create: true) { try await serve($0) }
+    }
+
+    private func serve(_ library: ImageLibrary) async throws {
         let started = Int64(time(nil))
         let counters = CounterBox()
         let fileSystem: LarderFileSystem
@@ -57,7 +60,6 @@ struct Daemon {
             }
         }
         library.logger.notice("unmounted", metadata: ["mount": "\(options.mountPoint)"])
-        await library.shutdown()
     }
 
     /// Opens the tree that `--tree` names, before anything is mounted.

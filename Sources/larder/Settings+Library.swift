@@ -11,8 +11,22 @@ extension Settings {
 
     func openStore(create: Bool) throws -> Store { try Store(at: storePath, create: create, logger: logger) }
 
-    /// Everything that is needed to find, fetch and show images.
-    func openLibrary(create: Bool, observer: (@Sendable (PullEvent) -> Void)? = nil) throws -> ImageLibrary {
+    /// Opens everything that is needed to find, fetch and show images, and closes it whatever way `body` ends: a client
+    /// with open connections must not be dropped.
+    func withLibrary(
+        create: Bool, observer: (@Sendable (PullEvent) -> Void)? = nil, _ body: (ImageLibrary) async throws -> Void
+    ) async throws {
+        let library = try openLibrary(create: create, observer: observer)
+        do {
+            try await body(library)
+        } catch {
+            await library.shutdown()
+            throw error
+        }
+        await library.shutdown()
+    }
+
+    private func openLibrary(create: Bool, observer: (@Sendable (PullEvent) -> Void)?) throws -> ImageLibrary {
         let store = try openStore(create: create)
         let remote = Remote(configuration: remoteConfiguration, logger: logger)
         var options = ImageLibrary.Options()

@@ -18,16 +18,16 @@ struct ImageCommand: AsyncParsableCommand {
         @OptionGroup var store: StoreOptions
 
         func run() async throws {
-            let library = try Settings(store: store, remote: remote).openLibrary(create: false)
-            let statuses = try await library.knownImages().map { library.status(of: $0) }.sorted { $0.reference < $1.reference }
-            if json {
-                try Terminal.json(statuses)
-            } else {
-                Terminal.table([["REFERENCE", "DIGEST", "PLATFORM", "LAYERS", "SIZE", "HERE"]] + statuses.map { status in
-                    [status.reference, status.digest.short, status.platform, "\(status.layers.count)", status.size.bytesText, status.hereText]
-                })
+            try await Settings(store: store, remote: remote).withLibrary(create: false) { library in
+                let statuses = try await library.knownImages().map { library.status(of: $0) }.sorted { $0.reference < $1.reference }
+                if json {
+                    try Terminal.json(statuses)
+                } else {
+                    Terminal.table([["REFERENCE", "DIGEST", "PLATFORM", "LAYERS", "SIZE", "HERE"]] + statuses.map { status in
+                        [status.reference, status.digest.short, status.platform, "\(status.layers.count)", status.size.bytesText, status.hereText]
+                    })
+                }
             }
-            await library.shutdown()
         }
     }
 
@@ -45,21 +45,21 @@ struct ImageCommand: AsyncParsableCommand {
 
         func run() async throws {
             let settings = try Settings(store: store, remote: remote)
-            let library = try settings.openLibrary(create: true)
-            let status = library.status(of: try await library.image(try settings.reference(reference)))
-            if json {
-                try Terminal.json(status)
-            } else {
-                Terminal.output("\(status.reference)\n  digest    \(status.digest)\n  platform  \(status.platform)\n  created   \(status.created ?? "unknown")\n  size      \(status.size.bytesText) compressed\n  ChainID   \(status.chainID.map { "\($0)" } ?? "none")\n")
-                Terminal.table([["LAYER", "FORMAT", "SIZE", "FILES", "CONTENT HERE", "BLOB", "SEALED"]] + status.layers.map { layer in
-                    [
-                        layer.digest.short, layer.format ?? "?", layer.size.bytesText, layer.files.map { "\($0)" } ?? "?",
-                        layer.contentBytes.map { "\((layer.contentBytesHere ?? 0).bytesText) of \($0.bytesText)" } ?? "?",
-                        layer.blobHere ? "here" : "-", layer.sealed ? "yes" : "no",
-                    ]
-                })
+            try await settings.withLibrary(create: true) { library in
+                let status = library.status(of: try await library.image(try settings.reference(reference)))
+                if json {
+                    try Terminal.json(status)
+                } else {
+                    Terminal.output("\(status.reference)\n  digest    \(status.digest)\n  platform  \(status.platform)\n  created   \(status.created ?? "unknown")\n  size      \(status.size.bytesText) compressed\n  ChainID   \(status.chainID.map { "\($0)" } ?? "none")\n")
+                    Terminal.table([["LAYER", "FORMAT", "SIZE", "FILES", "CONTENT HERE", "BLOB", "SEALED"]] + status.layers.map { layer in
+                        [
+                            layer.digest.short, layer.format ?? "?", layer.size.bytesText, layer.files.map { "\($0)" } ?? "?",
+                            layer.contentBytes.map { "\((layer.contentBytesHere ?? 0).bytesText) of \($0.bytesText)" } ?? "?",
+                            layer.blobHere ? "here" : "-", layer.sealed ? "yes" : "no",
+                        ]
+                    })
+                }
             }
-            await library.shutdown()
         }
     }
 
@@ -80,15 +80,15 @@ struct ImageCommand: AsyncParsableCommand {
 
         func run() async throws {
             let settings = try Settings(store: store, remote: remote)
-            let library = try settings.openLibrary(create: false)
-            var reports: [RemovalReport] = []
-            for reference in references {
-                let report = try await library.remove(try settings.reference(reference))
-                reports.append(report)
-                if !json { Terminal.output("\(report.reference): removed \(report.objects) objects, \(report.bytes.bytesText)") }
+            try await settings.withLibrary(create: false) { library in
+                var reports: [RemovalReport] = []
+                for reference in references {
+                    let report = try await library.remove(try settings.reference(reference))
+                    reports.append(report)
+                    if !json { Terminal.output("\(report.reference): removed \(report.objects) objects, \(report.bytes.bytesText)") }
+                }
+                if json { try Terminal.json(reports) }
             }
-            if json { try Terminal.json(reports) }
-            await library.shutdown()
         }
     }
 }

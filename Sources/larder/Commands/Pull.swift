@@ -29,15 +29,15 @@ struct Pull: AsyncParsableCommand {
         if store.logLevel == nil { settings.logLevel = .warning }
         let references = try references.map { try settings.reference($0) }
         let bars = quiet ? nil : ProgressBars(interactive: Terminal.isInteractive)
-        let library = try settings.openLibrary(create: true) { bars?.show($0) }
-        var statuses: [ImageStatus] = []
-        for reference in references {
-            if !quiet { Terminal.error("\(reference)") }
-            let image = try await library.pull(reference)
-            statuses.append(library.status(of: image))
-            if !json { Terminal.output("\(reference) \(image.manifestDescriptor.digest)") }
+        try await settings.withLibrary(create: true, observer: { bars?.show($0) }) { library in
+            var statuses: [ImageStatus] = []
+            for reference in references {
+                if !quiet { Terminal.error("\(reference)") }
+                let image = try await library.pull(reference)
+                statuses.append(library.status(of: image))
+                if !json { Terminal.output("\(reference) \(image.manifestDescriptor.digest)") }
+            }
+            if json { try Terminal.json(statuses) }
         }
-        if json { try Terminal.json(statuses) }
-        await library.shutdown()
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FoundationEssentials
+import OCI
 import Store
 
 struct Status: AsyncParsableCommand {
@@ -58,7 +59,7 @@ struct Status: AsyncParsableCommand {
     private static func look(_ mount: LarderMount) -> Mount {
         let data = FileManager.default.contents(atPath: mount.path + "/status.json")
         return Mount(
-            mountPoint: mount.path, daemon: data.flatMap { try? JSONDecoder().decode(DaemonReport.Document.self, from: $0) },
+            mountPoint: mount.path, daemon: data.flatMap { try? JSONText.decode(DaemonReport.Document.self, from: Array($0)) },
             answers: FileManager.default.fileExists(atPath: mount.path)
         )
     }
