@@ -40,6 +40,13 @@ final class BlobDownload: Sendable {
         monitor.read { if case .success? = $0.outcome { true } else { false } }
     }
 
+    /// Ends every wait for bytes that have not come. What is verified stays so.
+    func cancel() {
+        monitor.update { state in
+            if state.outcome == nil { state.outcome = .failure(CancellationError()) }
+        }
+    }
+
     /// Takes the blob from `source` until it is complete and verified.
     func run(from source: any BlobSource, progress: @Sendable (UInt64) -> Void) async throws {
         do {
@@ -59,9 +66,9 @@ final class BlobDownload: Sendable {
             guard found == descriptor.digest else {
                 throw ImageError.wrongDigest(of: "blob \(descriptor.digest) from \(source.name)", expected: descriptor.digest, found: found)
             }
-            monitor.update { $0.outcome = .success(()) }
+            monitor.update { if $0.outcome == nil { $0.outcome = .success(()) } }
         } catch {
-            monitor.update { $0.outcome = .failure(error) }
+            monitor.update { if $0.outcome == nil { $0.outcome = .failure(error) } }
             throw error
         }
     }

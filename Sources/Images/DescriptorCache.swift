@@ -24,12 +24,22 @@ final class DescriptorCache: Sendable {
 
     init(slots: Int = 256) { self.slots = (0..<slots).map { _ in Slot() } }
 
+    /// Lets go of the file `key` names, so that the next read opens what is there then.
+    func forget(_ key: Key) {
+        slot(key).state.withLock { state in
+            guard state.key == key else { return }
+            state.key = nil
+            state.file = nil
+        }
+    }
+
+    private func slot(_ key: Key) -> Slot { slots[Int(UInt(bitPattern: key.hashValue) % UInt(slots.count))] }
+
     /// Reads from the file `key` names, opening it when needed; nil where it is absent.
     func read(
         _ key: Key, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer, open: () throws -> OwnedDescriptor?
     ) throws -> Int? {
-        let slot = slots[Int(UInt(bitPattern: key.hashValue) % UInt(slots.count))]
-        return try slot.state.withLock { state throws in
+        try slot(key).state.withLock { state throws in
             if state.key != key {
                 guard let file = try open() else { return nil }
                 state.file = consume file

@@ -1,4 +1,5 @@
 import OCI
+import Store
 
 /// What went wrong with an image, named so that a log line or a terminal says what to do.
 public enum ImageError: Error, Sendable, CustomStringConvertible {
@@ -12,6 +13,10 @@ public enum ImageError: Error, Sendable, CustomStringConvertible {
     /// The bytes hash to something else than what names them.
     case wrongDigest(of: String, expected: Digest, found: Digest)
     case badDocument(String, ManifestError)
+    /// An object of the store has fewer bytes than it must.
+    case cutShort(StoreKey)
+    /// A node number that a tree does not have: from an outdated or forged file handle.
+    case unknownNode(UInt32, Digest)
     /// An index that was just written cannot be used.
     case unusableIndex(Digest)
 
@@ -26,6 +31,8 @@ public enum ImageError: Error, Sendable, CustomStringConvertible {
         case .blob(let descriptor, let reason): "blob \(descriptor.digest): \(reason)"
         case .wrongDigest(let what, let expected, let found): "\(what): the bytes hash to \(found), not to \(expected); nothing of them was kept"
         case .badDocument(let what, let error): "\(what): \(error)"
+        case .cutShort(let key): "\(key) in the store is cut short; run larder verify --repair"
+        case .unknownNode(let ordinal, let tree): "tree \(tree): it has no node \(ordinal)"
         case .unusableIndex(let key): "the index \(key) in the store cannot be used; run larder verify --repair"
         }
     }

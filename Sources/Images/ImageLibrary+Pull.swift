@@ -76,17 +76,28 @@ extension ImageLibrary {
                 group.addTask { try await tree.fetchSpan(number) }
             }
         }
+        await tree.assembleObjects()
     }
 
     /// A blob of a known image, whole and verified, from the store or its registry.
     func fetchBlob(_ descriptor: Descriptor, from repository: Repository, progress: @escaping @Sendable (UInt64) -> Void = { _ in }) async throws {
         guard !store.hasBlob(descriptor.digest) else { return }
         try await blobFlights.run(descriptor.digest) {
-            let temporary = try self.store.temporary("blob")
-            let download = BlobDownload(descriptor, into: try temporary.descriptor.duplicate())
-            try await download.run(from: try self.remote.source(for: repository), progress: progress)
-            try self.store.publishBlob(temporary, descriptor.digest)
+            do {
+                try await self.fetchOnce(descriptor, from: repository, progress)
+            } catch ImageError.wrongDigest(let what, let expected, let found) {
+                let reason = ImageError.wrongDigest(of: what, expected: expected, found: found)
+                self.logger.warning("wrong bytes, asking again", metadata: ["blob": "\(descriptor.digest)", "reason": "\(reason)"])
+                try await self.fetchOnce(descriptor, from: repository, progress)
+            }
         }
+    }
+
+    private func fetchOnce(_ descriptor: Descriptor, from repository: Repository, _ progress: @escaping @Sendable (UInt64) -> Void) async throws {
+        let temporary = try store.temporary("blob")
+        let download = BlobDownload(descriptor, into: try temporary.descriptor.duplicate())
+        try await download.run(from: try remote.source(for: repository), progress: progress)
+        try await blocking { _ = try self.store.publishBlob(temporary, descriptor.digest) }
     }
 
     /// Brings a blob that a known image names into the store.

@@ -50,11 +50,15 @@ extension ImageLibrary {
             return remember(image)
         } catch is CancellationError {
             throw CancellationError()
+        } catch let error as RemoteError where error.isCancellation {
+            throw error
         } catch {
             if let known, !refresh, let image = try? await load(reference, top: known) {
                 logger.warning("serving the image last seen under this tag", metadata: ["reference": "\(reference)", "reason": "\(error)"])
                 return remember(image)
             }
+            // What a refresh could not ask for is still known.
+            guard known == nil else { throw error }
             resolved.withLock { resolved in
                 if resolved.count > 10_000 { resolved.removeAll() }
                 resolved[reference] = Resolution(outcome: .absent(error), checked: .now)
@@ -73,11 +77,11 @@ extension ImageLibrary {
     private func ask(_ reference: Reference) async throws -> Image {
         let source = try remote.source(for: reference.repository)
         let fetched = try await source.resolve(reference.selector)
-        try keep(fetched.bytes, fetched.descriptor.digest)
+        try await keep(fetched.bytes, fetched.descriptor.digest)
         let image = try await load(reference, top: fetched.descriptor)
         // An unchanged entry is not written again: readers of index.json watch its change time.
         if try store.references().first(where: { $0.0 == reference })?.1.digest != fetched.descriptor.digest {
-            try store.setReference(reference, fetched.descriptor)
+            try await blocking { try self.store.setReference(reference, fetched.descriptor) }
         }
         return image
     }
@@ -128,12 +132,12 @@ extension ImageLibrary {
         let source = try remote.source(for: reference.repository)
         let isManifest = MediaType.isManifest(descriptor.mediaType) || MediaType.isIndex(descriptor.mediaType)
         let bytes = isManifest ? try await source.manifest(descriptor) : try await source.bytes(of: descriptor)
-        try keep(bytes, descriptor.digest)
+        try await keep(bytes, descriptor.digest)
         return bytes
     }
 
-    private func keep(_ bytes: [UInt8], _ digest: Digest) throws {
-        let found = try store.putBlob(bytes)
+    private func keep(_ bytes: [UInt8], _ digest: Digest) async throws {
+        let found = try await blocking { try self.store.putBlob(bytes) }
         guard found == digest else { throw ImageError.wrongDigest(of: "document \(digest)", expected: digest, found: found) }
     }
 }

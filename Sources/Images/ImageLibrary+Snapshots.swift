@@ -31,14 +31,30 @@ extension ImageLibrary {
     }
 
     private func snapshotIndex(_ key: Digest, _ layers: [LayerTree]) async throws -> TreeIndex {
-        if let index = try store.openTree(key) { return index }
-        return try await workers.runIfActive { [store, logger] in
+        try await workers.runIfActive { [store, logger] in
+            if let index = try store.openTree(key), Self.fits(index, layers) { return index }
             let started = ContinuousClock.now
             let document = try SnapshotMerge.merge(layers.map { SnapshotMerge.Layer(index: $0.index, treeKey: $0.contentKey) })
+            // One that does not fit is in the way: it was made of an index that has been made anew since.
+            try store.remove(.tree(key))
             try store.publishTree(document, key)
             guard let index = try store.openTree(key) else { throw ImageError.unusableIndex(key) }
             logger.debug("merged a snapshot", metadata: ["layers": "\(layers.count)", "nodes": "\(index.view.nodeCount)", "took": "\(ContinuousClock.now - started)"])
             return index
+        }
+    }
+
+    /// Whether a snapshot's index speaks of these layers: each node's place in its layer is relied on from here on.
+    private static func fits(_ index: TreeIndex, _ layers: [LayerTree]) -> Bool {
+        let view = index.view
+        guard view.layerCount == layers.count else { return false }
+        for slot in layers.indices where view.layer(slot).treeKey != layers[slot].contentKey { return false }
+        return (0..<Ordinal(view.nodeCount)).allSatisfy { ordinal in
+            let node = view.node(ordinal)
+            guard node.kind == .regular else { return true }
+            guard Int(node.layerSlot) < layers.count else { return false }
+            let layer = layers[Int(node.layerSlot)].view
+            return layer.contains(node.layerOrdinal) && layer.node(node.layerOrdinal).kind == .regular && layer.node(node.layerOrdinal).size == node.size
         }
     }
 }

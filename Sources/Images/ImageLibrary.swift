@@ -34,8 +34,10 @@ public final class ImageLibrary: Sendable {
     public var store: Store { supply.store }
     var remote: Remote { supply.remote }
     public var logger: Logger { supply.logger }
-    /// Threads for unpacking layers: decompression and disk writes may block, which no Swift task may.
+    /// Threads for short work that may block, which no Swift task may: a span, an index, a merge.
     var workers: NIOThreadPool { supply.workers }
+    /// Threads for whole layers. Unpacking waits for its download, and must not keep a span from being decompressed.
+    let unpackers: NIOThreadPool
 
     let resolved = Mutex<[Reference: Resolution]>([:])
     let resolving = SingleFlight<Reference, Image>(abandoned: .finish)
@@ -45,7 +47,7 @@ public final class ImageLibrary: Sendable {
     let snapshots = Mutex<[Digest: ContentTree]>([:])
     let snapshotFlights = SingleFlight<Digest, ContentTree>(abandoned: .finish)
     let blobFlights = SingleFlight<Digest, Void>(abandoned: .finish)
-    let streams = Mutex<[Digest: LayerStream]>([:])
+    let streams = StreamTable()
     let catalog = Mutex(Catalog())
 
     public init(
@@ -53,6 +55,8 @@ public final class ImageLibrary: Sendable {
     ) {
         let workers = NIOThreadPool(numberOfThreads: threads)
         workers.start()
+        unpackers = NIOThreadPool(numberOfThreads: threads)
+        unpackers.start()
         supply = Supply(store: store, remote: remote, workers: workers, logger: logger)
         self.options = options
         self.observer = observer
@@ -61,9 +65,17 @@ public final class ImageLibrary: Sendable {
     /// What has been asked of registries so far.
     public var networkCounters: RemoteCounters.Values { remote.counters.values }
 
-    /// Ends the worker threads and the connections.
+    /// Ends what is under way, the worker threads and the connections. Streams end first: an unpacker waits for its
+    /// download, and the pool's shutdown for the unpacker.
     public func shutdown() async {
-        try? await workers.shutdownGracefully()
+        streams.cancelAll()
         await remote.shutdown()
+        try? await unpackers.shutdownGracefully()
+        try? await workers.shutdownGracefully()
+    }
+
+    /// Runs work that waits for the disk on a thread that may.
+    func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
+        try await workers.runIfActive(body)
     }
 }

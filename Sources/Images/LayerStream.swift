@@ -10,25 +10,37 @@ import TreeIndex
 /// tenet 4). Ordinals are those of the finished index.
 public final class LayerStream: Sendable {
     private struct State {
+        /// nil before the first attempt.
+        var download: BlobDownload?
         /// nil once the index is being finished.
-        var builder: TreeBuilder? = TreeBuilder()
+        var builder: TreeBuilder?
         var error: (any Error)?
         var tree: LayerTree?
     }
 
     public let layer: ImageLayer
     private let store: Store
-    private let download: BlobDownload
     private let state = Mutex(State())
     private let progress = Progress()
 
-    init(layer: ImageLayer, store: Store, download: BlobDownload) {
+    init(layer: ImageLayer, store: Store) {
         self.layer = layer
         self.store = store
-        self.download = download
     }
 
+    /// Ends the stream where it still waits for bytes.
+    func cancel() { state.withLock { $0.download }?.cancel() }
+
     // MARK: - The unpacker's side
+
+    /// Starts with an empty tree. Readers notice nothing of an attempt before this one: it failed before its blob was
+    /// verified, so they have seen nothing of it.
+    func begin(_ download: BlobDownload) {
+        state.withLock { state in
+            state.download = download
+            state.builder = TreeBuilder()
+        }
+    }
 
     /// Adds a member; nil where it only marks something (an opaque directory).
     func add(_ entry: ArchiveEntry) throws -> Ordinal? { try build { try $0.add(entry) } }
@@ -77,6 +89,7 @@ public final class LayerStream: Sendable {
     public func child(of directory: Ordinal, named name: [UInt8]) async throws -> (ordinal: Ordinal, node: TreeNode)? {
         let found: (ordinal: Ordinal, node: TreeNode)?? = try await follow { state in
             if let tree = state.tree {
+                guard tree.view.contains(directory) else { throw ImageError.unknownNode(directory, layer.descriptor.digest) }
                 let child = name.withUnsafeBytes { tree.view.child(of: directory, named: $0) }.map { tree.view.canonical($0) }
                 return .some(child.map { ($0, tree.view.node($0)) })
             }
@@ -93,7 +106,10 @@ public final class LayerStream: Sendable {
     /// The record of a node that `child` has found.
     public func node(_ ordinal: Ordinal) async throws -> TreeNode {
         try await follow { state in
-            if let tree = state.tree { return tree.view.node(ordinal) }
+            if let tree = state.tree {
+                guard tree.view.contains(ordinal) else { throw ImageError.unknownNode(ordinal, layer.descriptor.digest) }
+                return tree.view.node(ordinal)
+            }
             guard let builder = state.builder, Int(ordinal) < builder.nodeCount else { return nil }
             return builder.node(ordinal)
         }
@@ -102,8 +118,9 @@ public final class LayerStream: Sendable {
     /// The target of a symlink that `child` has found.
     public func linkTarget(_ ordinal: Ordinal) async throws -> [UInt8] {
         try await follow { state in
-            if let tree = state.tree { return Array(tree.view.linkTarget(of: tree.view.node(ordinal))) }
-            return state.builder?.linkTarget(of: ordinal)
+            if let tree = state.tree { return tree.view.contains(ordinal) ? Array(tree.view.linkTarget(of: tree.view.node(ordinal))) : [] }
+            guard let builder = state.builder, Int(ordinal) < builder.nodeCount else { return nil }
+            return builder.linkTarget(of: ordinal)
         }
     }
 
@@ -112,14 +129,7 @@ public final class LayerStream: Sendable {
         let node = try await node(ordinal)
         guard offset < node.size else { return [] }
         let end = min(node.size, offset + UInt64(count))
-        if !node.flags.contains(.sparse) {
-            let early: [UInt8]? = try await follow { state in
-                if state.tree != nil { return .some(nil) }
-                guard let builder = state.builder else { return nil }
-                return try self.readEarly(builder, ordinal, offset..<end).map { .some($0) }
-            }
-            if let early { return early }
-        }
+        if !node.flags.contains(.sparse), let early = try await readEarly(ordinal, offset..<end) { return early }
         let tree = try await whole()
         var bytes = [UInt8](repeating: 0, count: Int(end - offset))
         while true {
@@ -128,26 +138,62 @@ public final class LayerStream: Sendable {
         }
     }
 
-    /// The bytes where all of them are published already, else nil.
-    private func readEarly(_ builder: TreeBuilder, _ ordinal: Ordinal, _ range: Range<UInt64>) throws -> [UInt8]? {
-        let node = builder.node(ordinal)
-        var bytes = [UInt8](repeating: 0, count: Int(range.upperBound - range.lowerBound))
-        if let digest = builder.objectDigest(of: ordinal) {
-            guard let file = try store.openObject(digest) else { return nil }
-            _ = try bytes.withUnsafeMutableBytes { try file.read(into: $0, at: range.lowerBound) }
-            return bytes
-        }
-        guard let content = node.contentOffset else { return nil }
-        var done = 0
-        while done < bytes.count {
-            let position = content + range.lowerBound + UInt64(done)
-            guard let number = builder.spanNumber(at: position), let file = try store.openSpan(layer.descriptor.digest, UInt32(number)) else { return nil }
-            let span = builder.span(number)
-            let count = min(bytes.count - done, Int(span.contentEnd - position))
-            _ = try bytes.withUnsafeMutableBytes {
-                try file.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[done..<done + count]), at: position - span.contentStart)
+    /// A piece of a file, and the published file that holds it.
+    private struct Piece {
+        let key: StoreKey
+        let offset: UInt64
+        let count: Int
+    }
+
+    /// Waits for the bytes behind the head; nil where the stream ended before.
+    private func readEarly(_ ordinal: Ordinal, _ range: Range<UInt64>) async throws -> [UInt8]? {
+        while true {
+            let seen = progress.count
+            // The places are looked up under the lock, which the unpacker needs too; the disk is read without it.
+            let pieces: [Piece]?? = try await follow { state in
+                if state.tree != nil { return .some(nil) }
+                return state.builder.map { self.pieces($0, ordinal, range) }
             }
-            done += count
+            guard let pieces = pieces ?? nil else {
+                if finished != nil { return nil }
+                _ = try await progress.next(after: seen)
+                continue
+            }
+            if let bytes = try read(pieces, Int(range.upperBound - range.lowerBound)) { return bytes }
+            _ = try await progress.next(after: seen)
+        }
+    }
+
+    /// Where the bytes are; nil where the unpacker has not come to them.
+    private func pieces(_ builder: borrowing TreeBuilder, _ ordinal: Ordinal, _ range: Range<UInt64>) -> [Piece]? {
+        if let digest = builder.objectDigest(of: ordinal) {
+            return [Piece(key: .object(digest), offset: range.lowerBound, count: Int(range.upperBound - range.lowerBound))]
+        }
+        guard let content = builder.node(ordinal).contentOffset else { return nil }
+        var pieces: [Piece] = []
+        var position = content + range.lowerBound
+        let end = content + range.upperBound
+        while position < end {
+            guard let number = builder.spanNumber(at: position) else { return nil }
+            let span = builder.span(number)
+            let count = min(end, span.contentEnd) - position
+            pieces.append(Piece(key: .span(layer.descriptor.digest, UInt32(number)), offset: position - span.contentStart, count: Int(count)))
+            position += count
+        }
+        return pieces
+    }
+
+    /// The bytes where all of them are published; else nil.
+    private func read(_ pieces: [Piece], _ count: Int) throws -> [UInt8]? {
+        var bytes = [UInt8](repeating: 0, count: count)
+        var done = 0
+        for piece in pieces {
+            guard let file = try store.open(piece.key) else { return nil }
+            let read = try bytes.withUnsafeMutableBytes {
+                try file.read(into: UnsafeMutableRawBufferPointer(rebasing: $0[done..<done + piece.count]), at: piece.offset)
+            }
+            guard read == piece.count else { throw ImageError.cutShort(piece.key) }
+            done += read
         }
         return bytes
     }
@@ -158,7 +204,7 @@ public final class LayerStream: Sendable {
             let seen = progress.count
             if let value = try state.withLock({ state throws in
                 if let error = state.error { throw error }
-                return download.verified || state.tree != nil ? try body(state) : nil
+                return state.download?.verified == true || state.tree != nil ? try body(state) : nil
             }) { return value }
             _ = try await progress.next(after: seen)
         }

@@ -14,8 +14,8 @@ public final class LayerTree: Sendable {
         let contentKey: Digest
         /// Files with spans of their own, in the order of their content.
         let largeFiles: [Ordinal]
-        /// Large files that have no spans, only an object.
-        let loneObjects: [Digest]
+        /// Large files that have no spans, only an object, with their sizes in bytes.
+        let loneObjects: [(digest: Digest, size: UInt64)]
     }
 
     let parts: Parts
@@ -35,14 +35,14 @@ public final class LayerTree: Sendable {
     init(_ index: TreeIndex, _ identity: LayerIdentity, layer: ImageLayer, supply: Supply, restore: @escaping @Sendable () async throws -> Void) throws {
         let view = index.view
         var largeFiles: [Ordinal] = []
-        var loneObjects: [Digest] = []
+        var loneObjects: [(digest: Digest, size: UInt64)] = []
         for ordinal in 0..<Ordinal(view.nodeCount) {
             let node = view.node(ordinal)
             guard node.flags.contains(.large), !node.isDead else { continue }
             if node.contentOffset != nil {
                 largeFiles.append(ordinal)
             } else if let digest = node.objectNumber.flatMap({ view.object($0).digest }) {
-                loneObjects.append(digest)
+                loneObjects.append((digest, node.size))
             }
         }
         largeFiles.sort { (view.node($0).contentOffset ?? 0) < (view.node($1).contentOffset ?? 0) }
@@ -71,10 +71,9 @@ public final class LayerTree: Sendable {
                 if presence[number] { here += view.span(number).length }
             }
         }
-        for digest in parts.loneObjects {
-            guard let size = try? supply.store.size(.object(digest)) else { continue }
-            here += size
-            total += size
+        for object in parts.loneObjects {
+            total += object.size
+            if supply.store.hasObject(object.digest) { here += object.size }
         }
         return (here, total)
     }
@@ -168,7 +167,10 @@ public final class LayerTree: Sendable {
         let wanted = UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(min(UInt64(buffer.count), node.size - offset))])
         if let digest = objectDigest(ordinal) {
             let count = try supply.descriptors.read(.object(digest), at: offset, into: wanted) { try supply.store.openObject(digest) }
-            if let count { return count }
+            if let count {
+                guard count == wanted.count else { throw cutShort(.object(digest), as: .object(digest)) }
+                return count
+            }
         }
         var done = 0
         while done < wanted.count {
@@ -199,10 +201,16 @@ public final class LayerTree: Sendable {
                 if largeFile(at: number).map({ !hasObject($0) }) ?? true { markMissing(number) }
                 return false
             }
-            guard count == part.count else { throw ImageError.blob(layer.descriptor, "span \(number) in the store is cut short; run larder verify --repair") }
+            guard count == part.count else { throw cutShort(.span(contentKey, UInt32(number)), as: .span(contentKey, number)) }
             done += count
         }
         return true
+    }
+
+    /// A damaged file is let go of, so that a repair, which may be another process's, is seen at once.
+    private func cutShort(_ key: StoreKey, as cached: DescriptorCache.Key) -> ImageError {
+        supply.descriptors.forget(cached)
+        return .cutShort(key)
     }
 
     // MARK: - Fetching
@@ -236,7 +244,26 @@ public final class LayerTree: Sendable {
         try await flights.run(number) { [supply] in
             try await supply.fetchSpan(number, of: self)
             self.mark(number)
-            try await supply.workers.runIfActive { try supply.assembleObject(at: number, of: self) }
+            await self.assemble(number)
+        }
+    }
+}
+
+extension LayerTree {
+    /// Makes every large file one object whose spans are here but were never put together.
+    func assembleObjects() async {
+        for file in parts.largeFiles where !hasObject(file) {
+            guard let content = view.node(file).contentOffset, let number = view.spanNumber(at: content) else { continue }
+            await assemble(number)
+        }
+    }
+
+    /// The content is here with or without the object, so that a failure is nobody's error.
+    private func assemble(_ number: Int) async {
+        do {
+            try await supply.workers.runIfActive { [supply] in try supply.assembleObject(at: number, of: self) }
+        } catch {
+            supply.logger.warning("a large file stays in spans", metadata: ["blob": "\(layer.descriptor.digest)", "reason": "\(error)"])
         }
     }
 }

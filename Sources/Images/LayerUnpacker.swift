@@ -22,6 +22,8 @@ final class LayerUnpacker {
     private let store: Store
     private let download: BlobDownload
     private let stream: LayerStream
+    /// The blob's bytes, which come from `download`.
+    private let bytes: any ByteReader
     /// eStargz puts files of its own at the root, which are no content of the image.
     private let hidesBookkeeping: Bool
     /// What may not be published before the blob is verified.
@@ -31,12 +33,13 @@ final class LayerUnpacker {
     private var spanCount: UInt32 = 0
     private let block = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 4096)
 
-    init(layer: ImageLayer, store: Store, download: BlobDownload, stream: LayerStream, hidesBookkeeping: Bool) {
+    init(layer: ImageLayer, store: Store, download: BlobDownload, stream: LayerStream, hidesBookkeeping: Bool, bytes: (any ByteReader)? = nil) {
         self.layer = layer
         self.store = store
         self.download = download
         self.stream = stream
         self.hidesBookkeeping = hidesBookkeeping
+        self.bytes = bytes ?? BlobDownloadReader(download)
         span.reserveCapacity(Self.spanSize)
     }
 
@@ -44,7 +47,7 @@ final class LayerUnpacker {
 
     /// Unpacks everything, proves blob digest and DiffID, and publishes. On any error nothing of the index is published.
     func run() throws {
-        let layerReader = try LayerReader(BlobDownloadReader(download))
+        let layerReader = try LayerReader(bytes)
         let tar = DiffIDReader(layerReader)
         let reader = TarReader(tar)
         while let entry = try reader.next() {

@@ -13,7 +13,7 @@ extension ImageLibrary {
     /// the table says of every file what the tar says. Then its index is published under the layer's digest: sealed.
     func seal(_ tree: LayerTree) async throws {
         let layer = tree.layer
-        try await workers.runIfActive { [store] in
+        try await unpackers.runIfActive { [store] in
             guard let blob = try store.openBlob(layer.descriptor.digest) else { throw ImageError.unknownBlob(layer.descriptor.digest) }
             let seal = Seal(tree)
             let found = try seal.read(BlobDownloadReader(BlobDownload(present: layer.descriptor, file: blob)))

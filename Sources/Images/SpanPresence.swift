@@ -19,7 +19,7 @@ struct SpanPresence: Sendable {
             guard let content = node.contentOffset, let digest = node.objectNumber.flatMap({ view.object($0).digest }), store.hasObject(digest) else { continue }
             for span in view.spanNumbers(in: content..<content + view.storedSize(of: node)) { _ = insert(span) }
         }
-        for object in layer.loneObjects where !store.hasObject(object) { missing += 1 }
+        for object in layer.loneObjects where !store.hasObject(object.digest) { missing += 1 }
     }
 
     subscript(_ number: Int) -> Bool { words[number / 64] & 1 << UInt64(number % 64) != 0 }

@@ -14,6 +14,7 @@ extension LarderFileSystem {
             let tree = try self.tree(parent)
             switch try await tree.openedOrStreaming() {
             case .whole(let content):
+                try Self.check(parent, content)
                 return name.withUnsafeBytes { Self.entry(tree, content, parent.ordinal, $0) }
             case .streaming(let stream):
                 guard let (ordinal, node) = try await stream.child(of: parent.ordinal, named: name) else { return .absent(lifetime: 0) }
@@ -26,7 +27,9 @@ extension LarderFileSystem {
         try await answering("getattr") {
             let tree = try self.tree(node)
             switch try await tree.openedOrStreaming() {
-            case .whole(let content): return tree.entry(node.ordinal, in: content)
+            case .whole(let content):
+                try Self.check(node, content)
+                return tree.entry(node.ordinal, in: content)
             case .streaming(let stream): return tree.entry(node.ordinal, try await stream.node(node.ordinal))
             }
         }
@@ -36,8 +39,13 @@ extension LarderFileSystem {
         try await answering("readlink") {
             let tree = try self.tree(node)
             switch try await tree.openedOrStreaming() {
-            case .whole(let content): return Array(content.view.linkTarget(of: content.view.node(node.ordinal)))
-            case .streaming(let stream): return try await stream.linkTarget(node.ordinal)
+            case .whole(let content):
+                try Self.check(node, content)
+                guard content.view.node(node.ordinal).kind == .symlink else { throw FSError.invalid }
+                return Array(content.view.linkTarget(of: content.view.node(node.ordinal)))
+            case .streaming(let stream):
+                guard try await stream.node(node.ordinal).kind == .symlink else { throw FSError.invalid }
+                return try await stream.linkTarget(node.ordinal)
             }
         }
     }
@@ -47,8 +55,13 @@ extension LarderFileSystem {
             if node.serial == SyntheticTable.serial { return try await self.coldOpenSynthetic(node) }
             let tree = try self.tree(node)
             switch try await tree.openedOrStreaming() {
-            case .whole(let content): return OpenedFile(caching: .keep, complete: content.hasObject(node.ordinal))
-            case .streaming: return OpenedFile(caching: .keep, complete: false)
+            case .whole(let content):
+                try Self.check(node, content)
+                guard !content.view.node(node.ordinal).isDirectory else { throw FSError.isDirectory }
+                return OpenedFile(caching: .keep, complete: content.hasObject(node.ordinal))
+            case .streaming(let stream):
+                guard try await !stream.node(node.ordinal).isDirectory else { throw FSError.isDirectory }
+                return OpenedFile(caching: .keep)
             }
         }
     }
@@ -61,6 +74,7 @@ extension LarderFileSystem {
                 return try await stream.read(node.ordinal, at: offset, count: count)
             }
             let content = try await tree.opened()
+            try Self.check(node, content)
             var bytes = [UInt8](repeating: 0, count: count)
             // A span that was fetched can be gone again before it is read, when the store is being cleaned.
             for _ in 0..<8 {
@@ -77,6 +91,7 @@ extension LarderFileSystem {
             if node.serial == SyntheticTable.serial { return try await self.coldOpenSyntheticDirectory(node) }
             // A listing is complete or it is none: a layer that is streaming is waited for.
             let content = try await self.tree(node).opened()
+            try Self.check(node, content)
             guard content.view.node(node.ordinal).isDirectory else { throw FSError.notDirectory }
             return OpenedDirectory(immutable: true)
         }
@@ -103,7 +118,7 @@ extension LarderFileSystem {
         case let error as FSError: return error
         case is CancellationError: return .interrupted
         case is DeadlineExceeded: result = .timedOut
-        case let error as RemoteError where error.kind == .notFound: result = .notFound
+        case ImageError.unknownNode: return .stale
         case let error as RemoteError where error.isCancellation: return .interrupted
         case let error as RemoteError where error.kind == .stalled: result = .timedOut
         case let error as SystemError where error.isCancellation: return .interrupted

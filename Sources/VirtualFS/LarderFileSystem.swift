@@ -18,7 +18,7 @@ public final class LarderFileSystem: FileSystem {
     let synthetic = SyntheticTable()
     let listings = HandleTable<[Listing]>()
     let documents = HandleTable<[UInt8]>()
-    let serials = Mutex<[String: UInt32]>([:])
+    let serials = Mutex<[TreeKey: UInt32]>([:])
     /// Seconds since the epoch: the time of everything that is synthetic.
     let startTime: Int64
     let status: @Sendable () async -> String
@@ -58,9 +58,11 @@ public final class LarderFileSystem: FileSystem {
         guard parent.serial != SyntheticTable.serial else { return try lookupSynthetic(parent, name) }
         guard let tree = trees[parent.serial] else { throw .stale }
         guard let content = tree.content else { return .cold }
+        try Self.check(parent, content)
         return .ready(Self.entry(tree, content, parent.ordinal, name))
     }
 
+    /// - Precondition: the tree has the node `directory`.
     static func entry(_ tree: MountedTree, _ content: ContentTree, _ directory: Ordinal, _ name: UnsafeRawBufferPointer) -> Entry {
         guard let child = content.view.child(of: directory, named: name) else { return .absent(lifetime: .infinity) }
         let node = content.view.canonical(child)
@@ -77,7 +79,7 @@ public final class LarderFileSystem: FileSystem {
         guard node.serial != SyntheticTable.serial else { return try attributesOfSynthetic(node) }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return node.ordinal == 0 ? .ready(tree.closedRoot) : .cold }
-        try check(node, content)
+        try Self.check(node, content)
         return .ready(tree.entry(node.ordinal, in: content))
     }
 
@@ -85,7 +87,7 @@ public final class LarderFileSystem: FileSystem {
         guard node.serial != SyntheticTable.serial else { return .ready(try copy(try targetOfSynthetic(node), into: buffer)) }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return .cold }
-        try check(node, content)
+        try Self.check(node, content)
         guard content.view.node(node.ordinal).kind == .symlink else { throw .invalid }
         let target = content.view.linkTarget(of: content.view.node(node.ordinal))
         guard target.count <= buffer.count else { throw .nameTooLong }
@@ -95,8 +97,8 @@ public final class LarderFileSystem: FileSystem {
 
     /// An ordinal that the tree does not have comes from a forged or outdated handle.
     @inline(__always)
-    private func check(_ node: NodeID, _ content: ContentTree) throws(FSError) {
-        guard Int(node.ordinal) < content.view.nodeCount else { throw .stale }
+    static func check(_ node: NodeID, _ content: ContentTree) throws(FSError) {
+        guard content.view.contains(node.ordinal) else { throw .stale }
     }
 
     private func copy(_ bytes: [UInt8], into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int {
@@ -112,7 +114,8 @@ public final class LarderFileSystem: FileSystem {
         guard node.serial != SyntheticTable.serial else { return try openSynthetic(node) }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return .cold }
-        try check(node, content)
+        try Self.check(node, content)
+        guard !content.view.node(node.ordinal).isDirectory else { throw .isDirectory }
         return .ready(OpenedFile(caching: .keep, complete: content.hasObject(node.ordinal)))
     }
 
@@ -120,6 +123,7 @@ public final class LarderFileSystem: FileSystem {
         if node.serial == SyntheticTable.serial { return try backingOfSynthetic(node) }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return nil }
+        try Self.check(node, content)
         do { return try content.openObject(node.ordinal) } catch { throw report(error, "open") }
     }
 
@@ -129,7 +133,7 @@ public final class LarderFileSystem: FileSystem {
         guard node.serial != SyntheticTable.serial else { return try readSynthetic(node, handle, offset, buffer) }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return .cold }
-        try check(node, content)
+        try Self.check(node, content)
         do {
             guard let count = try content.read(node.ordinal, at: offset, into: buffer) else { return .cold }
             return .ready(count)
@@ -148,7 +152,7 @@ public final class LarderFileSystem: FileSystem {
         guard node.serial != SyntheticTable.serial else { return .cold }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return .cold }
-        try check(node, content)
+        try Self.check(node, content)
         guard content.view.node(node.ordinal).isDirectory else { throw .notDirectory }
         return .ready(OpenedDirectory(immutable: true))
     }
@@ -159,7 +163,7 @@ public final class LarderFileSystem: FileSystem {
     ) throws(FSError) {
         guard node.serial != SyntheticTable.serial else { return try readSyntheticDirectory(handle, offset, wantsEntries, emit) }
         guard let tree = trees[node.serial], let content = tree.content else { throw .stale }
-        try check(node, content)
+        try Self.check(node, content)
         let directory = content.view.node(node.ordinal)
         let count = directory.childCount
         guard offset < UInt64(count) else { return }

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Node ids of synthetic nodes: given out at first lookup, held while the kernel remembers them, never used twice.
+/// Node ids of synthetic nodes: given out at first lookup and held while the kernel remembers them.
 final class SyntheticTable: Sendable {
     private struct Row: Sendable {
         let node: SyntheticNode
@@ -11,6 +11,13 @@ final class SyntheticTable: Sendable {
         var ordinals: [SyntheticNode: UInt32] = [:]
         var rows: [UInt32: Row] = [:]
         var next: UInt32 = 1
+
+        /// A number that no node has. After four thousand million the numbers begin again.
+        mutating func takeOrdinal() -> UInt32 {
+            while next <= UInt32(SyntheticNode.permanent.count) || rows[next] != nil { next &+= 1 }
+            defer { next &+= 1 }
+            return next
+        }
     }
 
     private let state: Mutex<State>
@@ -43,8 +50,7 @@ final class SyntheticTable: Sendable {
                 state.rows[ordinal]?.lookups += lookups
                 return NodeID(serial: Self.serial, ordinal: ordinal)
             }
-            let ordinal = state.next
-            state.next += 1
+            let ordinal = state.takeOrdinal()
             // A node that only a listing named is not kept: its number serves `d_ino` and nothing else.
             if lookups > 0 {
                 state.ordinals[node] = ordinal
@@ -53,6 +59,9 @@ final class SyntheticTable: Sendable {
             return NodeID(serial: Self.serial, ordinal: ordinal)
         }
     }
+
+    /// How many nodes the kernel remembers, besides those that always exist.
+    var rememberedCount: Int { state.withLock { $0.rows.count } - SyntheticNode.permanent.count }
 
     func forget(_ id: NodeID, count: UInt64) {
         guard id.ordinal > UInt32(SyntheticNode.permanent.count) else { return }

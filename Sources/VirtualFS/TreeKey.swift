@@ -22,18 +22,18 @@ extension LarderFileSystem {
     /// The mounted tree of a key. Asks the store for the serial the first time, which writes to disk: cold.
     func mounted(_ key: TreeKey) throws -> MountedTree {
         let serial: UInt32
-        if let known = serials.withLock({ $0[key.text] }) {
+        if let known = serials.withLock({ $0[key] }) {
             serial = known
         } else {
             serial = try library.store.serial(for: key.text)
-            serials.withLock { $0[key.text] = serial }
+            serials.withLock { $0[key] = serial }
         }
         return try trees.tree(serial) { MountedTree(serial: serial, frozen: false) { try await self.open(key) } }
     }
 
     /// As `mounted`, for the hot side: nil where the serial is not known yet.
     func mountedIfKnown(_ key: TreeKey) -> MountedTree? {
-        serials.withLock { $0[key.text] }.flatMap { trees[$0] }
+        serials.withLock { $0[key] }.flatMap { trees[$0] }
     }
 
     private func open(_ key: TreeKey) async throws -> MountedTree.Opened {
@@ -48,10 +48,21 @@ extension LarderFileSystem {
             guard let owner = proven ?? owners.first else { throw FSError.notFound }
             return .whole(try await library.snapshot(of: owner.image, count: owner.count))
         case .layer(let digest):
-            let layers = try await library.layers(digest)
-            guard let layer = layers.first else { throw ImageError.unknownLayer(digest) }
-            if let stream = try await library.streaming(layer) { return .streaming(stream) }
-            return .whole(ContentTree(layer: try await library.tree(of: layer)))
+            return try await openLayer(digest)
         }
+    }
+
+    /// A layer as the images say that have it. One of them may claim what is not so, a wrong DiffID: then the next is asked.
+    private func openLayer(_ digest: Digest) async throws -> MountedTree.Opened {
+        var failure: any Error = ImageError.unknownLayer(digest)
+        for layer in try await library.layers(digest) {
+            do {
+                if let stream = try await library.streaming(layer) { return .streaming(stream) }
+                return .whole(ContentTree(layer: try await library.tree(of: layer)))
+            } catch let error as ImageError {
+                failure = error
+            }
+        }
+        throw failure
     }
 }

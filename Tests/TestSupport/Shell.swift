@@ -63,3 +63,20 @@ public enum Shell {
         return try? file.readAll(limit: 1 << 30)
     }
 }
+
+extension Shell {
+    /// Regular files below a folder, by path from there, sorted.
+    public static func files(below path: String) throws(SystemError) -> [String] {
+        var files: [String] = []
+        var pending = [""]
+        while let prefix = pending.popLast() {
+            for entry in try Directory(path + "/" + prefix).entries() {
+                switch Int32(entry.type) {
+                case Int32(DT_DIR): pending.append(prefix + entry.text + "/")
+                default: files.append(prefix + entry.text)
+                }
+            }
+        }
+        return files.sorted()
+    }
+}
