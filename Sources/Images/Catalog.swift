@@ -2,19 +2,34 @@ import OCI
 
 /// What the known images are made of, so that a layer, a snapshot or a blob can be asked for by its digest alone.
 struct Catalog: Sendable {
+    /// The image last seen under each reference.
+    private(set) var references: [Reference: Image] = [:]
+    /// By the digest of the manifest. Never shrinks: the kernel may hold nodes of an image that was removed.
     private(set) var images: [Digest: Image] = [:]
     private(set) var layers: [Digest: [ImageLayer]] = [:]
     private(set) var snapshots: [Digest: [(image: Image, count: Int)]] = [:]
     private(set) var blobs: [Digest: (descriptor: Descriptor, repository: Repository)] = [:]
 
     mutating func add(_ image: Image) {
-        guard images[image.manifestDescriptor.digest] == nil else { return }
-        images[image.manifestDescriptor.digest] = image
+        references[image.reference] = image
+        for blob in image.blobs where blobs[blob.digest] == nil { blobs[blob.digest] = (blob, image.reference.repository) }
         for layer in image.layers where layers[layer.descriptor.digest]?.contains(layer) != true {
             layers[layer.descriptor.digest, default: []].append(layer)
         }
+        guard images[image.manifestDescriptor.digest] == nil else { return }
+        images[image.manifestDescriptor.digest] = image
         for (position, id) in image.chain.enumerated() { snapshots[id, default: []].append((image, position + 1)) }
-        for blob in image.blobs where blobs[blob.digest] == nil { blobs[blob.digest] = (blob, image.reference.repository) }
+    }
+
+    /// Forgets a reference. What other images have not as well can no longer be asked for by digest.
+    mutating func remove(_ reference: Reference) {
+        references[reference] = nil
+        let kept = references.values
+        (layers, snapshots, blobs) = ([:], [:], [:])
+        let nodes = images
+        images = [:]
+        for image in kept { add(image) }
+        images.merge(nodes) { new, _ in new }
     }
 }
 
@@ -34,7 +49,7 @@ extension ImageLibrary {
     }
 
     private func loadOffline(_ reference: Reference, top: Descriptor) async throws -> Image? {
-        if let known = catalog.withLock({ catalog in catalog.images.values.first { $0.reference == reference && $0.top.digest == top.digest } }) { return known }
+        if let known = catalog.withLock({ $0.references[reference] }), known.top.digest == top.digest { return known }
         guard store.hasBlob(top.digest) else { return nil }
         let image = try await load(reference, top: top, offline: true)
         catalog.withLock { $0.add(image) }
@@ -69,7 +84,7 @@ extension ImageLibrary {
     /// Blobs of known images, with their sizes in bytes.
     public func knownBlobs() async throws -> [(digest: Digest, size: UInt64)] {
         _ = try await knownImages()
-        return catalog.withLock { $0.blobs.map { ($0.key, $0.value.descriptor.size) } }.sorted { $0.digest < $1.digest }
+        return catalog.withLock { $0.blobs.map { (digest: $0.key, size: $0.value.descriptor.size) } }.sorted { $0.digest < $1.digest }
     }
 
     /// Whether the configuration names this host.

@@ -10,6 +10,8 @@ public enum ImageError: Error, Sendable, CustomStringConvertible {
     case inconsistent(Reference, String)
     case noPlatform(Reference, wanted: Platform, offered: [Platform])
     case blob(Descriptor, String)
+    /// A part of a blob is not what the layer's table of contents says.
+    case brokenPromise(Descriptor, String)
     /// The bytes hash to something else than what names them.
     case wrongDigest(of: String, expected: Digest, found: Digest)
     case badDocument(String, ManifestError)
@@ -28,7 +30,7 @@ public enum ImageError: Error, Sendable, CustomStringConvertible {
         case .inconsistent(let reference, let reason): "\(reference): \(reason)"
         case .noPlatform(let reference, let wanted, let offered):
             "\(reference): no image for \(wanted)\(offered.isEmpty ? "" : "; there is \(offered.map(\.description).joined(separator: ", "))"); choose with --platform"
-        case .blob(let descriptor, let reason): "blob \(descriptor.digest): \(reason)"
+        case .blob(let descriptor, let reason), .brokenPromise(let descriptor, let reason): "blob \(descriptor.digest): \(reason)"
         case .wrongDigest(let what, let expected, let found): "\(what): the bytes hash to \(found), not to \(expected); nothing of them was kept"
         case .badDocument(let what, let error): "\(what): \(error)"
         case .cutShort(let key): "\(key) in the store is cut short; run larder verify --repair"

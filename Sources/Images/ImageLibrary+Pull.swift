@@ -48,10 +48,18 @@ extension ImageLibrary {
             try await seal(tree)
             observe(layer, .done, layer.descriptor.size)
         } catch let error as SealError {
-            logger.error("the table of contents does not say what the layer says; dropped, the layer decides", metadata: ["layer": "\(layer.descriptor.digest)", "reason": "\(error)"])
-            try discard(tree)
-            _ = try await stream(layer)
+            try await replace(tree, because: error)
+        } catch ImageError.brokenPromise(let descriptor, let reason) {
+            // The blob is here and proven, so that it is the table which is wrong.
+            try await replace(tree, because: ImageError.brokenPromise(descriptor, reason))
         }
+    }
+
+    /// Drops a layer's index that contradicts the layer, and makes one of the layer itself.
+    private func replace(_ tree: LayerTree, because error: any Error) async throws {
+        logger.error("the table of contents does not say what the layer says; dropped, the layer decides", metadata: ["layer": "\(tree.layer.descriptor.digest)", "reason": "\(error)"])
+        try discard(tree)
+        _ = try await stream(tree.layer)
     }
 
     private func isComplete(_ layer: ImageLayer) throws -> Bool {

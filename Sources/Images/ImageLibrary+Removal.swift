@@ -18,51 +18,84 @@ extension ImageLibrary {
     /// what it needs is seen here; and what goes all the same is fetched again.
     /// - Throws: `ImageError.unknownReference` where the store does not know the reference.
     public func remove(_ reference: Reference) async throws -> RemovalReport {
-        guard let top = try store.references().first(where: { $0.0 == reference })?.1 else { throw ImageError.unknownReference(reference) }
-        let image = try? await load(reference, top: top, offline: true)
-        try store.removeReference(reference)
-        var report = RemovalReport(reference: reference.description)
-        guard let image else { return report }
-        let others = try await knownImages()
-        let blobsKept = Set(others.flatMap { $0.blobs.map(\.digest) })
-        let layersKept = Set(others.flatMap { $0.layers.map(\.descriptor.digest) })
-        var objectsKept: Set<Digest>?
-        for layer in Set(image.layers) where !layersKept.contains(layer.descriptor.digest) {
-            for key in [layer.descriptor.digest, LayerTable(layer.descriptor)?.key].compactMap({ $0 }) {
-                guard let index = try store.openTree(key) else { continue }
-                if index.view.objectCount > 0 {
-                    if objectsKept == nil { objectsKept = try objects(of: others) }
-                    for number in 0..<index.view.objectCount {
-                        if let digest = index.view.object(number).digest, objectsKept?.contains(digest) != true { try drop(.object(digest), &report) }
-                    }
-                }
-                if let contentKey = index.identity?.contentKey {
-                    for number in try store.presentSpans(contentKey) { try drop(.span(contentKey, number), &report) }
-                    try store.removeSpans(contentKey)
-                }
-                try drop(.tree(key), &report)
-            }
-        }
-        for blob in image.blobs where !blobsKept.contains(blob.digest) { try drop(.blob(blob.digest), &report) }
+        let report = try await blocking { try self.removeNow(reference) }
         resolved.withLock { $0[reference] = nil }
         return report
     }
 
-    /// Large files that known images need.
-    private func objects(of images: [Image]) throws -> Set<Digest> {
-        var digests: Set<Digest> = []
-        for layer in Set(images.flatMap(\.layers)) {
-            for key in [layer.descriptor.digest, LayerTable(layer.descriptor)?.key].compactMap({ $0 }) {
-                guard let view = try store.openTree(key)?.view else { continue }
-                for number in 0..<view.objectCount { view.object(number).digest.map { _ = digests.insert($0) } }
-            }
+    private func removeNow(_ reference: Reference) throws -> RemovalReport {
+        guard let top = try store.references().first(where: { $0.0 == reference })?.1 else { throw ImageError.unknownReference(reference) }
+        let unneeded = try StoredNeeds(of: [top], in: store)
+        try store.removeReference(reference)
+        let kept = try StoredNeeds(of: try store.references().map(\.1), in: store)
+        catalog.withLock { $0.remove(reference) }
+
+        var report = RemovalReport(reference: reference.description)
+        for object in unneeded.objects.subtracting(kept.objects) { try drop(.object(object), &report) }
+        for contentKey in unneeded.contentKeys.subtracting(kept.contentKeys) {
+            for number in try store.presentSpans(contentKey) { try drop(.span(contentKey, number), &report) }
+            try store.removeSpans(contentKey)
         }
-        return digests
+        for tree in unneeded.trees.subtracting(kept.trees) { try drop(.tree(tree), &report) }
+        for blob in unneeded.blobs.subtracting(kept.blobs) { try drop(.blob(blob), &report) }
+        return report
     }
 
     private func drop(_ key: StoreKey, _ report: inout RemovalReport) throws {
         guard let size = try store.size(key), try store.remove(key) else { return }
         report.objects += 1
         report.bytes += size
+    }
+}
+
+/// Everything of the store that images need, as far as the documents in it tell: for every platform, because an index may
+/// have been pulled for several.
+private struct StoredNeeds {
+    private(set) var blobs: Set<Digest> = []
+    /// Keys of the indexes of layers and snapshots.
+    private(set) var trees: Set<Digest> = []
+    /// Names of span folders.
+    private(set) var contentKeys: Set<Digest> = []
+    private(set) var objects: Set<Digest> = []
+    private let store: Store
+
+    init(of tops: [Descriptor], in store: Store) throws {
+        self.store = store
+        for top in tops { try add(document: top, depth: 0) }
+    }
+
+    private mutating func add(document: Descriptor, depth: Int) throws {
+        guard depth <= 4, blobs.insert(document.digest).inserted else { return }
+        guard let bytes = try store.blobBytes(document.digest, limit: ManifestDocument.sizeLimit),
+            let document = try? ManifestDocument(decoding: bytes, mediaType: document.mediaType)
+        else { return }
+        switch document {
+        case .index(let index):
+            for manifest in index.manifests { try add(document: manifest, depth: depth + 1) }
+        case .manifest(let manifest):
+            blobs.insert(manifest.config.digest)
+            var stack: [Digest] = []
+            for layer in manifest.layers {
+                blobs.insert(layer.digest)
+                let contentKey = try add(layer)
+                // Snapshots are named by the content keys of their layers; of a layer without an index there is none.
+                if let contentKey, stack.count < manifest.layers.count { stack.append(contentKey) }
+            }
+            guard stack.count == manifest.layers.count else { return }
+            for count in 0...stack.count { trees.insert(ImageLibrary.snapshotKey(stack.prefix(count))) }
+        }
+    }
+
+    /// Adds a layer's indexes and what they speak of. Returns the content key of the index that counts.
+    private mutating func add(_ layer: Descriptor) throws -> Digest? {
+        var first: Digest?
+        for key in [layer.digest, LayerTable(layer)?.key].compactMap({ $0 }) {
+            trees.insert(key)
+            guard let index = try store.openTree(key), let contentKey = index.identity?.contentKey else { continue }
+            first = first ?? contentKey
+            guard contentKeys.insert(contentKey).inserted else { continue }
+            for number in 0..<index.view.objectCount { index.view.object(number).digest.map { _ = objects.insert($0) } }
+        }
+        return first
     }
 }

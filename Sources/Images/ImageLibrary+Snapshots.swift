@@ -14,7 +14,7 @@ extension ImageLibrary {
             for try await (position, tree) in group { trees[position] = tree }
             return trees.compactMap { $0 }
         }
-        let key = Self.snapshotKey(layers)
+        let key = Self.snapshotKey(layers.map(\.contentKey))
         if let known = snapshots.withLock({ $0[key] }) { return known }
         return try await snapshotFlights.run(key) {
             let index = try await self.snapshotIndex(key, layers)
@@ -26,8 +26,8 @@ extension ImageLibrary {
 
     /// Names the index of a snapshot in the store: by the layers' own trees, not by the ChainID. A ChainID is what an
     /// image *claims* until its layers are sealed, and one image's claim must not stand in another's place.
-    private static func snapshotKey(_ layers: [LayerTree]) -> Digest {
-        Digest(of: Array(("snapshot\n" + layers.map { "\($0.contentKey)\n" }.joined()).utf8))
+    static func snapshotKey(_ contentKeys: some Sequence<Digest>) -> Digest {
+        Digest(of: Array(("snapshot\n" + contentKeys.map { "\($0)\n" }.joined()).utf8))
     }
 
     private func snapshotIndex(_ key: Digest, _ layers: [LayerTree]) async throws -> TreeIndex {

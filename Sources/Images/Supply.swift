@@ -34,7 +34,7 @@ struct Supply: Sendable {
             do {
                 try await fetch(number, span, tree)
             } catch let error as ArchiveError {
-                throw ImageError.blob(tree.layer.descriptor, "bytes \(span.sourceOffset) to \(span.sourceOffset + span.sourceLength) are not what the table of contents promises: \(error)")
+                throw ImageError.brokenPromise(tree.layer.descriptor, "bytes \(span.sourceOffset) to \(span.sourceOffset + span.sourceLength) are not what the table of contents promises: \(error)")
             }
         }
     }

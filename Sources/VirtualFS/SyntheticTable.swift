@@ -63,6 +63,9 @@ final class SyntheticTable: Sendable {
     /// How many nodes the kernel remembers, besides those that always exist.
     var rememberedCount: Int { state.withLock { $0.rows.count } - SyntheticNode.permanent.count }
 
+    /// As if all numbers up to `ordinal` had been given out.
+    func skipOrdinals(to ordinal: UInt32) { state.withLock { $0.next = ordinal } }
+
     func forget(_ id: NodeID, count: UInt64) {
         guard id.ordinal > UInt32(SyntheticNode.permanent.count) else { return }
         state.withLock { state in

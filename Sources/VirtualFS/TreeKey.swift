@@ -52,16 +52,16 @@ extension LarderFileSystem {
         }
     }
 
-    /// A layer as the images say that have it. One of them may claim what is not so, a wrong DiffID: then the next is asked.
+    /// A layer as the images say that have it. Where they do not agree on its DiffID, one of them lies: then none is
+    /// followed before its claim is proven, and the first that proves true serves.
     private func openLayer(_ digest: Digest) async throws -> MountedTree.Opened {
+        let claims = try await library.layers(digest)
+        if let first = claims.first, claims.allSatisfy({ $0.diffID == first.diffID }), let stream = try await library.streaming(first) {
+            return .streaming(stream)
+        }
         var failure: any Error = ImageError.unknownLayer(digest)
-        for layer in try await library.layers(digest) {
-            do {
-                if let stream = try await library.streaming(layer) { return .streaming(stream) }
-                return .whole(ContentTree(layer: try await library.tree(of: layer)))
-            } catch let error as ImageError {
-                failure = error
-            }
+        for layer in claims {
+            do { return .whole(ContentTree(layer: try await library.tree(of: layer))) } catch let error as ImageError { failure = error }
         }
         throw failure
     }

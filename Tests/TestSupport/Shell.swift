@@ -65,6 +65,11 @@ public enum Shell {
 }
 
 extension Shell {
+    public static func contents(ofFile path: String) throws -> [UInt8] {
+        guard let bytes = contents(of: path) else { throw Failed(description: "cannot read \(path)") }
+        return bytes
+    }
+
     /// Regular files below a folder, by path from there, sorted.
     public static func files(below path: String) throws(SystemError) -> [String] {
         var files: [String] = []
