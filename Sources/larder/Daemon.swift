@@ -12,6 +12,8 @@ struct Daemon {
     let options: FuseSession.Options
     /// `images/REF`, `layers/…` or `snapshots/…` to be mounted alone; nil for the whole tree.
     let tree: String?
+    /// Called when the mount can be used.
+    let onReady: @Sendable () -> Void
 
     func serve() async throws {
         raiseDescriptorLimit()
@@ -51,6 +53,7 @@ struct Daemon {
                     done.resume(with: Result {
                         try session.run {
                             library.logger.notice("mounted", metadata: ["mount": "\(options.mountPoint)", "store": "\(settings.storePath)", "passthrough": "\(session.hasPassthrough)"])
+                            onReady()
                             Readiness.announce()
                         }
                     })

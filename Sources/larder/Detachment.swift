@@ -4,7 +4,8 @@ import Glibc
 /// `larder mount` without --foreground: starts the same command again in a session of its own and returns when that says
 /// it is ready. A fork would be no good here: a Swift process has threads before `main`.
 enum Detachment {
-    static func run(logFile: String) throws {
+    /// - Returns: the process id of the daemon, when its mount can be used.
+    static func run(logFile: String) throws -> pid_t {
         guard let ready = Pipe.make() else { throw Failure(.failed, "pipe: \(String(cString: strerror(errno)))") }
         defer { close(ready.read) }
         let log = open(logFile, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
@@ -18,6 +19,7 @@ enum Detachment {
             waitpid(child, &status, 0)
             throw Failure(Failure.Code(rawValue: (status >> 8) & 0xff) ?? .failed, reason(in: logFile))
         }
+        return child
     }
 
     private static func spawn(ready: Int32, log: Int32) throws -> pid_t {

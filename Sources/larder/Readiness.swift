@@ -5,6 +5,9 @@ enum Readiness {
     /// The descriptor of the pipe to a waiting `larder mount`, by number.
     static let pipeVariable = "LARDER_READY_FD"
 
+    /// A `larder mount` waits for this process.
+    static var isAwaited: Bool { getenv(pipeVariable) != nil }
+
     static func announce() {
         if let number = getenv(pipeVariable).flatMap({ Int32(String(cString: $0)) }) {
             Terminal.write("ready\n", to: number)

@@ -47,6 +47,9 @@ struct Mount: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Log of the background process.", discussion: "Default: larder.log in the store.", valueName: "file"), completion: .file())
     var logFile: String?
 
+    @Flag(name: .long, help: "Print JSON when the mount is ready.")
+    var json = false
+
     @OptionGroup var remote: RemoteOptions
     @OptionGroup var store: StoreOptions
 
@@ -57,9 +60,26 @@ struct Mount: AsyncParsableCommand {
         guard foreground else {
             // Made here, so that what is wrong with it is said here, and the log has a place.
             _ = try settings.openStore(create: true)
-            return try Detachment.run(logFile: logFile ?? settings.storePath + "/larder.log")
+            let log = logFile ?? settings.storePath + "/larder.log"
+            return try announce(settings, pid: try Detachment.run(logFile: log), log: log)
         }
-        try await Daemon(settings: settings, options: options(settings), tree: tree).serve()
+        try await Daemon(settings: settings, options: options(settings), tree: tree) { [settings] in
+            // The one who started this process in the background speaks for it.
+            if !Readiness.isAwaited { try? announce(settings, pid: getpid(), log: nil) }
+        }.serve()
+    }
+
+    private struct Document: Encodable {
+        var mountPoint: String
+        var store: String
+        var tree: String?
+        var pid: pid_t
+        var log: String?
+    }
+
+    private func announce(_ settings: Settings, pid: pid_t, log: String?) throws {
+        guard json else { return }
+        try Terminal.json(Document(mountPoint: LarderMount.resolve(directory), store: settings.storePath, tree: tree, pid: pid, log: log))
     }
 
     private func options(_ settings: Settings) -> FuseSession.Options {

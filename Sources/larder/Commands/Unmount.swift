@@ -13,10 +13,23 @@ struct Unmount: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Take it off the tree now, and end it when nothing uses it any more.")
     var lazy = false
 
+    @Flag(name: .long, help: "Print JSON.")
+    var json = false
+
+    @OptionGroup var store: StoreOptions
+
+    private struct Document: Encodable {
+        var mountPoint: String
+        var lazy: Bool
+    }
+
     func run() throws {
-        guard try LarderMount.all().contains(where: { $0.path == LarderMount.resolve(directory) }) else {
+        _ = try Settings(store: store)
+        let path = LarderMount.resolve(directory)
+        guard try LarderMount.all().contains(where: { $0.path == path }) else {
             throw Failure(.notFound, "\(directory): no Larder mount")
         }
         try LarderMount.unmount(directory, lazily: lazy)
+        if json { try Terminal.json(Document(mountPoint: path, lazy: lazy)) }
     }
 }
