@@ -22,7 +22,7 @@ extension Store {
     }
 
     /// Holds that `root` is a store of a known version, or makes it one.
-    static func checkLayout(_ root: Directory, create: Bool) throws(StoreError) {
+    static func checkLayout(_ root: Directory, create: Bool) throws(StoreError) -> Bool {
         if let marker = try inStore(root, { () throws(SystemError) in try readMarker(root) }) {
             guard let version = LayoutMarker(marker)?.imageLayoutVersion else {
                 throw .damaged(path: "\(root.path)/\(StoreLayout.marker)", reason: "it names no imageLayoutVersion")
@@ -31,13 +31,16 @@ extension Store {
             guard create || root.exists(StoreLayout.temporary) else {
                 throw .notAStore(path: root.path, reason: "it is an image layout that another tool made")
             }
+            if create { try layOut(root) }
+            return false
         } else {
             // What a crash between making the directory and its marker leaves is a store; so is the root of a fresh disk.
             let foreign = try inStore(root) { () throws(SystemError) in try root.list() }.first { $0 != StoreLayout.temporary && $0 != "lost+found" }
             if let foreign { throw .notAStore(path: root.path, reason: "it holds '\(foreign)' but no '\(StoreLayout.marker)'") }
             guard create else { throw .missing(store: root.path) }
+            try layOut(root)
+            return true
         }
-        if create { try layOut(root) }
     }
 
     private static func readMarker(_ root: Directory) throws(SystemError) -> [UInt8]? {

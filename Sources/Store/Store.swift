@@ -26,11 +26,11 @@ public final class Store: Sendable {
         self.path = path
         log = logger
         root = try Self.openRoot(path, create: create)
-        try Self.checkLayout(root, create: create)
+        let isNew = try Self.checkLayout(root, create: create)
         presence = try Self.announce(in: root)
         serialNumbers = TreeSerials(root)
         temporaryPrefix = "\(getpid())-\(String(UInt64.random(in: .min ... .max), radix: 36))"
-        if !isReadOnly, try Self.restoreIndex(root) { log.notice("made an empty index.json", metadata: ["store": "\(path)"]) }
+        if !isReadOnly, try Self.restoreIndex(root), !isNew { log.notice("made an empty index.json", metadata: ["store": "\(path)"]) }
     }
 
     /// Whether this user may only read. Every call that writes then throws `StoreError.readOnly`.

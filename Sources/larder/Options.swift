@@ -52,7 +52,8 @@ struct Settings: Sendable {
         let variables = Variables(environment)
 
         self.environment = environment
-        storePath = store.store ?? variables.text("STORE") ?? file.store ?? Store.defaultPath(environment: environment, uid: geteuid()) ?? "/var/lib/larder"
+        // Absolute, because a daemon's log and status outlive the directory it was started in.
+        storePath = Self.absolute(store.store ?? variables.text("STORE") ?? file.store ?? Store.defaultPath(environment: environment, uid: geteuid()) ?? "/var/lib/larder")
         let level = store.logLevel ?? variables.text("LOG_LEVEL") ?? file.logLevel ?? "info"
         guard let logLevel = Logger.Level(rawValue: level.lowercased()) else { throw Failure(.usage, "log level '\(level)': use trace, debug, info, notice, warning or error") }
         self.logLevel = logLevel
@@ -75,6 +76,10 @@ struct Settings: Sendable {
         }
         for host in remote?.plainHttp ?? [] { hosts[host, default: .init()].plainHTTP = true }
         for host in hosts.keys where !Repository.isHost(host) { throw Failure(.usage, "'\(host)' is no host name") }
+    }
+
+    private static func absolute(_ path: String) -> String {
+        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
     }
 
     private static func seconds(_ value: Double, _ what: String) throws -> Duration {
