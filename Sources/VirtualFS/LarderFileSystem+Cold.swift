@@ -6,7 +6,7 @@ import Store
 import TreeIndex
 
 /// The cold side: the same operations for trees that must first be opened and content that must first be fetched. All
-/// of it waits no longer than the library's `fetchLimit` without an answer.
+/// of it waits no longer than the sources of `Remote` do without an answer.
 extension LarderFileSystem {
     public func coldLookup(_ parent: NodeID, _ name: [UInt8]) async throws(FSError) -> Entry {
         try await answering("lookup") {

@@ -28,7 +28,12 @@ extension LarderFileSystem {
             serial = try library.store.serial(for: key.text)
             serials.withLock { $0[key] = serial }
         }
-        return try trees.tree(serial) { MountedTree(serial: serial, frozen: false) { try await self.open(key) } }
+        return try trees.tree(serial) {
+            MountedTree(serial: serial, frozen: false) { [weak self] in
+                guard let self else { throw FSError.stale }
+                return try await open(key)
+            }
+        }
     }
 
     /// As `mounted`, for the hot side: nil where the serial is not known yet.
