@@ -13,6 +13,7 @@ extension EndToEnd {
 
             let forms = ["gzip", "estargz", "zstd", "zstdchunked", "plain"]
             var larder = try MountedLarder()
+            var interrupted = 0
             for round in 0..<rounds {
                 // A new store every few rounds: what is complete cannot be interrupted any more.
                 if round % 3 == 0 { larder = try MountedLarder() }
@@ -24,7 +25,7 @@ extension EndToEnd {
                     let reader = try Program(["sh", "-c", "find '\(larder.rootfs(reference))' -type f -exec cat {} + >/dev/null"])
                     usleep(delay)
                     larder.kill()
-                    _ = try reader.wait(limit: 20)
+                    if try reader.wait(limit: 20).status != 0 { interrupted += 1 }
                     try larder.start()
                 } else {
                     what = "pull of \(reference) killed after \(delay) us"
@@ -33,7 +34,7 @@ extension EndToEnd {
                         environment: LarderCommand.environment(home: larder.home))
                     usleep(delay)
                     pull.signal(SIGKILL)
-                    _ = try pull.wait(limit: 20)
+                    if try pull.wait(limit: 20).status != 0 { interrupted += 1 }
                 }
                 let verify = try larder.larder("verify")
                 #expect(verify.status == 0, "round \(round), \(what): \(verify.text)\(verify.errors)")
@@ -41,6 +42,7 @@ extension EndToEnd {
                 #expect(found.isEmpty, "round \(round), \(what): \(found)\n\(larder.log.suffix(2000))")
                 if !found.isEmpty || verify.status != 0 { return }
             }
+            print("of \(rounds) kills, \(interrupted) came before the work was done")
         }
     }
 }
