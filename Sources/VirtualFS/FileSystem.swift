@@ -3,8 +3,8 @@ import LinuxIO
 /// A filesystem as `FuseBridge` sees it: typed operations on node ids, errors as `FSError`, no kernel structures.
 ///
 /// **Hot and cold.** An operation answers from memory (`.ready`) or says `.cold`, which means: the answer needs the
-/// network, a long computation or a wait. The caller then runs the operation's `cold…` twin in a task of its own, with
-/// copies of the arguments, and replies when that ends. Hot operations never block, and a `cold…` twin honours
+/// network, a long computation or a wait. The caller then runs the operation's `cold...` twin in a task of its own, with
+/// copies of the arguments, and replies when that ends. Hot operations never block, and a `cold...` twin honours
 /// cancellation (an interrupted system call) by throwing `.interrupted`.
 ///
 /// **Borrowed memory.** A name or buffer passed in is valid during the call only.

@@ -6,7 +6,7 @@ import OCI
 import Synchronization
 import TreeIndex
 
-/// The tree of a Larder mount: what Larder itself makes (`Synthetic…`), and image trees below it under their serials.
+/// The tree of a Larder mount: what Larder itself makes (`Synthetic...`), and image trees below it under their serials.
 ///
 /// This file is the hot side: every operation answers from memory or says `.cold`. The cold twins are in
 /// `LarderFileSystem+Cold.swift`, what is synthetic in `LarderFileSystem+Synthetic.swift`.
