@@ -62,7 +62,7 @@ extension ImageLibrary {
         _ = try await stream(tree.layer)
     }
 
-    private func isComplete(_ layer: ImageLayer) throws -> Bool {
+    func isComplete(_ layer: ImageLayer) throws -> Bool {
         guard store.hasTree(layer.descriptor.digest), store.hasBlob(layer.descriptor.digest), let tree = try storedTree(of: layer) else { return false }
         try tree.refreshPresence()
         return tree.isComplete

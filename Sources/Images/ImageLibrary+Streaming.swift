@@ -97,8 +97,12 @@ extension ImageLibrary {
 
     /// Brings back content of a streamed layer that has gone from the store. The same bytes make the same spans.
     func restream(_ layer: ImageLayer) async throws {
-        let lease = try await store.exclusive("layer-\(layer.descriptor.digest.hex)")
-        defer { _ = lease }
-        _ = try await stream(layer)
+        try await restoreFlights.run(layer.descriptor.digest) {
+            let lease = try await self.store.exclusive("layer-\(layer.descriptor.digest.hex)")
+            defer { _ = lease }
+            // Another process may have brought it back while this one waited.
+            if try await self.blocking({ try self.isComplete(layer) }) { return }
+            _ = try await self.stream(layer)
+        }
     }
 }

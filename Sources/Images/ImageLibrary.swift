@@ -47,6 +47,7 @@ public final class ImageLibrary: Sendable {
     let snapshots = Mutex<[Digest: ContentTree]>([:])
     let snapshotFlights = SingleFlight<Digest, ContentTree>(abandoned: .finish)
     let blobFlights = SingleFlight<Digest, Void>(abandoned: .finish)
+    let restoreFlights = SingleFlight<Digest, Void>(abandoned: .finish)
     let streams = StreamTable()
     let catalog = Mutex(Catalog())
 

@@ -3,6 +3,7 @@ import Logging
 import OCI
 import Remote
 import Store
+import Synchronization
 import TestSupport
 import Testing
 
@@ -12,6 +13,14 @@ final class Bench: Sendable {
     let store: Store
     let remote: Remote
     let library: ImageLibrary
+    private let events: Events
+
+    /// How many layers this library has begun to stream.
+    var streamCount: Int { events.phases.withLock { $0.count { $0 == .started } } }
+
+    private final class Events: Sendable {
+        let phases = Mutex<[PullEvent.Phase]>([])
+    }
 
     /// The host that stands for the layouts.
     static let host = "lay.out"
@@ -31,9 +40,12 @@ final class Bench: Sendable {
         host.layout = directory.path + "/layouts"
         configuration.hosts[Self.host] = host
         remote = Remote(configuration: configuration, logger: logger)
+        events = Events()
         var options = ImageLibrary.Options()
         adjust(&options)
-        library = ImageLibrary(store: store, remote: remote, options: options, logger: logger, threads: 2)
+        library = ImageLibrary(store: store, remote: remote, options: options, logger: logger, threads: 2) { [events] event in
+            events.phases.withLock { $0.append(event.phase) }
+        }
     }
 
     /// Runs `body` and shuts the library down afterwards.
