@@ -15,7 +15,7 @@ test:
 
 # Quick: warnings as errors, scripts, and the tests that need no mount.
 check:
-	shellcheck -x mount-scripts/common.sh mount-scripts/installed.sh mount-scripts/install mount-scripts/uninstall \
+	shellcheck -x -P SCRIPTDIR mount-scripts/common.sh mount-scripts/installed.sh mount-scripts/install mount-scripts/uninstall \
 		mount-scripts/packages mount-scripts/quickstart mount-scripts/test mount-scripts/toolchain mount-scripts/mount.larder
 	CI=true swift build --build-tests
 	CI=true swift test --skip-build --skip EndToEndTests
