@@ -57,9 +57,9 @@ extension ImageLibrary {
         let layer = stream.layer
         let temporary: TemporaryFile?
         let download: BlobDownload
-        if let blob = try store.openBlob(layer.descriptor.digest) {
+        if let blob = try await blocking({ try self.provenBlob(of: layer) }) {
             temporary = nil
-            download = BlobDownload(present: layer.descriptor, file: blob)
+            download = blob
         } else {
             let file = try store.temporary("blob")
             temporary = file
@@ -93,6 +93,12 @@ extension ImageLibrary {
             if download.verified { throw named }
             throw DoubtfulBytes(cause: named)
         }
+    }
+
+    /// The layer's blob from the store, read whole and hashed anew: what is unpacked from it would outlive any damage.
+    private func provenBlob(of layer: ImageLayer) throws -> BlobDownload? {
+        guard let file = try store.openProvenBlob(layer.descriptor.digest) else { return nil }
+        return BlobDownload(present: layer.descriptor, file: file)
     }
 
     /// Brings back content of a streamed layer that has gone from the store. The same bytes make the same spans.

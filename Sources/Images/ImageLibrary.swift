@@ -20,8 +20,6 @@ public final class ImageLibrary: Sendable {
         public var absenceLifetime = Duration.seconds(5)
         /// The longest a known tag's registry may take to answer before what is known serves.
         public var revalidationLimit = Duration.seconds(3)
-        /// The longest a reader waits for one piece of content, after which it gets EIO.
-        public var fetchLimit = Duration.seconds(60)
 
         public init() {}
     }

@@ -16,7 +16,6 @@ struct Daemon {
     let onReady: @Sendable () -> Void
 
     func serve() async throws {
-        raiseDescriptorLimit()
         try await settings.withLibrary(create: true) { try await serve($0) }
     }
 
@@ -86,13 +85,5 @@ struct Daemon {
         default:
             throw Failure(.usage, "--tree '\(path)': use images/REF, layers/sha256/HEX or snapshots/sha256/HEX")
         }
-    }
-
-    /// Spans, indexes and passthrough files are descriptors.
-    private func raiseDescriptorLimit() {
-        var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
-        limit.rlim_cur = limit.rlim_max
-        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 }

@@ -32,6 +32,7 @@ struct Larder: AsyncParsableCommand {
     static func main() async {
         // A closed pipe is an error to report, not a reason to die silently in the middle of a store write.
         signal(SIGPIPE, SIG_IGN)
+        raiseDescriptorLimit()
         do {
             var command = try parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
@@ -49,6 +50,16 @@ struct Larder: AsyncParsableCommand {
             Terminal.error("larder: \(failure.message)")
             Glibc.exit(failure.code.rawValue)
         }
+    }
+}
+
+extension Larder {
+    /// Spans, indexes, files on their way into the store: all are descriptors.
+    private static func raiseDescriptorLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }
 }
 

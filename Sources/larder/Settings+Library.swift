@@ -32,7 +32,6 @@ extension Settings {
         var options = ImageLibrary.Options()
         options.platform = platform
         options.tagLifetime = tagLifetime
-        options.fetchLimit = fetchLimit
         return ImageLibrary(store: store, remote: remote, options: options, logger: logger, observer: observer)
     }
 

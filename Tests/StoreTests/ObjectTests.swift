@@ -13,6 +13,17 @@ import Testing
         store = try scratch.open()
     }
 
+    @Test func aDamagedBlobIsNotHandedOutAsProven() throws {
+        let scratch = try ScratchStore()
+        let store = try scratch.open()
+        let digest = try store.putBlob(Array(repeating: 7, count: 3 << 20))
+        #expect(try store.openProvenBlob(digest) != nil)
+        try scratch.damage(StoreKey.blob(digest).path)
+        #expect(try store.openProvenBlob(digest) == nil)
+        #expect(!store.hasBlob(digest))
+        #expect(try !scratch.names("quarantine").isEmpty)
+    }
+
     @Test func aBlobIsReadBackVerified() throws {
         let digest = try store.putBlob(Array("content".utf8))
         #expect(digest == Digest(ofText: "content"))
