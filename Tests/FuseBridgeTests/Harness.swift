@@ -100,15 +100,7 @@ struct Served: Sendable {
 
     /// Unmounts, waits for the session's end, and removes the directory.
     func stop() async throws {
-        // A child that a test beside this one is starting holds copies of all descriptors until its exec.
-        for attempt in 0... {
-            do {
-                try await onThread { [session] in Result { () throws(MountError) in try session.unmount() } }.get()
-                break
-            } catch MountError.busy where attempt < 200 {
-                try await Task.sleep(for: .milliseconds(50))
-            }
-        }
+        try await onThread { [session] in Result { () throws(MountError) in try unmountWhenIdle(session) } }.get()
         await ended()
     }
 
@@ -122,6 +114,21 @@ struct Served: Sendable {
         try await body()
         let after = session.counters.snapshot().map { ($0.name, $0.count - (before[$0.name] ?? 0)) }
         return Dictionary(uniqueKeysWithValues: after.filter { $0.1 > 0 })
+    }
+}
+
+/// A child that a test beside this one is starting holds copies of all descriptors until its exec, so a mount may be busy
+/// for a moment.
+private func unmountWhenIdle(_ session: FuseSession) throws(MountError) {
+    var patience = 200
+    while true {
+        do throws(MountError) {
+            return try session.unmount()
+        } catch {
+            guard case .busy = error, patience > 0 else { throw error }
+            patience -= 1
+            usleep(50_000)
+        }
     }
 }
 
