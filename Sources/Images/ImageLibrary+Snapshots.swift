@@ -46,15 +46,7 @@ extension ImageLibrary {
 
     /// Whether a snapshot's index speaks of these layers: each node's place in its layer is relied on from here on.
     private static func fits(_ index: TreeIndex, _ layers: [LayerTree]) -> Bool {
-        let view = index.view
-        guard view.layerCount == layers.count else { return false }
-        for slot in layers.indices where view.layer(slot).treeKey != layers[slot].contentKey { return false }
-        return (0..<Ordinal(view.nodeCount)).allSatisfy { ordinal in
-            let node = view.node(ordinal)
-            guard node.kind == .regular else { return true }
-            guard Int(node.layerSlot) < layers.count else { return false }
-            let layer = layers[Int(node.layerSlot)].view
-            return layer.contains(node.layerOrdinal) && layer.node(node.layerOrdinal).kind == .regular && layer.node(node.layerOrdinal).size == node.size
-        }
+        guard index.matches(layers: layers.map(\.index)) else { return false }
+        return layers.indices.allSatisfy { index.view.layer($0).treeKey == layers[$0].contentKey }
     }
 }
