@@ -36,19 +36,6 @@ extension Store {
         return try publishTree(file, key)
     }
 
-    /// Gives the index of `from` the further key `to`: how a layer that was known by its blob becomes known by its DiffID.
-    /// - Returns: false where `to` has an index already.
-    /// - Throws: `system` with ENOENT where `from` has none.
-    @discardableResult
-    public func linkTree(from: Digest, to: Digest) throws(StoreError) -> Bool {
-        try requireWritable()
-        return try inStore(root) { () throws(SystemError) in
-            guard try root.link(StoreKey.tree(from).path, to: StoreKey.tree(to).path) else { return false }
-            try root.syncParent(of: StoreKey.tree(to).path)
-            return true
-        }
-    }
-
     /// The number of the tree that `key` names, from 1 on: the same for ever, in every process and after every restart.
     /// Handed out at the first asking.
     /// - Parameter key: 1 to 255 printable ASCII characters without a space.

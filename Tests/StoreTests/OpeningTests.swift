@@ -53,7 +53,11 @@ import Testing
             withExtendedLifetime((file, first, second)) {}
         }
         #expect(try scratch.names("tmp") == [".lock", "left-by-the-dead"])
-        _ = try scratch.open()
+        // A child that a test beside this one is starting holds copies of our locks until its exec: not alone, for a moment.
+        for _ in 0..<200 where try scratch.names("tmp") != [".lock"] {
+            _ = try scratch.open()
+            usleep(20_000)
+        }
         #expect(try scratch.names("tmp") == [".lock"])
     }
 
