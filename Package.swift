@@ -92,16 +92,28 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // MARK: caches
+        .target(
+            name: "Caches",
+            dependencies: ["CLinux", "LinuxIO", "OCI", "Store", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "CachesTests",
+            dependencies: ["Caches", "LinuxIO", "Store", "TestSupport", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+
         // MARK: the filesystem
         .target(
             name: "VirtualFS",
-            dependencies: ["Images", "LinuxIO", "OCI", "Store", "TreeIndex", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["CLinux", "Caches", "Images", "LinuxIO", "OCI", "Store", "TreeIndex", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict
         ),
         .testTarget(
             name: "VirtualFSTests",
             dependencies: [
-                "Images", "LinuxIO", "OCI", "Remote", "Store", "TestSupport", "TreeIndex", "VirtualFS",
+                "Caches", "Images", "LinuxIO", "OCI", "Remote", "Store", "TestSupport", "TreeIndex", "VirtualFS",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
@@ -118,11 +130,23 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // MARK: running a command with mounts
+        .target(
+            name: "Run",
+            dependencies: ["CLinux", "Caches", "LinuxIO", "OCI", "Store", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "RunTests",
+            dependencies: ["Caches", "LinuxIO", "Run", "Store", "TestSupport", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+
         // MARK: the command
         .executableTarget(
             name: "larder",
             dependencies: [
-                "FuseBridge", "Images", "LinuxIO", "OCI", "Remote", "Store", "TreeIndex", "VirtualFS",
+                "Caches", "CLinux", "FuseBridge", "Images", "LinuxIO", "OCI", "Remote", "Run", "Store", "TreeIndex", "VirtualFS",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

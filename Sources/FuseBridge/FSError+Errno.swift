@@ -19,6 +19,8 @@ extension FSError {
         case .unsupported: EOPNOTSUPP
         case .permission: EACCES
         case .noSpace: ENOSPC
+        case .system(ENOSYS): EOPNOTSUPP
+        case .system(let number): number
         }
     }
 }

@@ -69,11 +69,11 @@ extension FuseRequest {
         var out = larder_fuse_open_out(fh: file.handle, open_flags: 0, backing_id: 0)
         switch file.caching {
         case .direct: out.open_flags = FileFlags.direct
-        case .keep:
+        case .keep, .fresh:
             if let backing = connection.pointee.openForPassthrough(node, file) {
                 out.open_flags = FileFlags.passthrough
                 out.backing_id = backing
-            } else {
+            } else if file.caching == .keep {
                 out.open_flags = FileFlags.keepCache
             }
         }

@@ -6,16 +6,15 @@ import VirtualFS
 extension larder_fuse_attr {
     init(_ attributes: Attributes) {
         self.init()
-        ino = attributes.node.rawValue
+        ino = attributes.inode
         size = attributes.size
         blocks = attributes.blocks
         mtime = UInt64(bitPattern: attributes.modifiedSeconds)
         mtimensec = attributes.modifiedNanoseconds
-        // An image records one time. The others equal it, so that nothing seems newer than it is.
-        atime = mtime
-        ctime = mtime
-        atimensec = mtimensec
-        ctimensec = mtimensec
+        atime = UInt64(bitPattern: attributes.accessedSeconds)
+        atimensec = attributes.accessedNanoseconds
+        ctime = UInt64(bitPattern: attributes.changedSeconds)
+        ctimensec = attributes.changedNanoseconds
         mode = attributes.mode
         nlink = attributes.linkCount
         uid = attributes.uid

@@ -20,4 +20,6 @@ public enum FSError: Error, Sendable, Hashable {
     case unsupported
     case permission
     case noSpace
+    /// What the disk below a live tree answered, as an errno.
+    case system(Int32)
 }

@@ -8,7 +8,7 @@ import LinuxIO
 /// cancellation (an interrupted system call) by throwing `.interrupted`.
 ///
 /// **Borrowed memory.** A name or buffer passed in is valid during the call only.
-public protocol FileSystem: AnyObject, Sendable {
+public protocol FileSystem: ChangingOperations {
     /// The node at the mount point.
     var root: NodeID { get }
 
@@ -25,7 +25,8 @@ public protocol FileSystem: AnyObject, Sendable {
     func readLink(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Answer<Int>
     func coldReadLink(_ node: NodeID) async throws(FSError) -> [UInt8]
 
-    /// `flags` are open(2)'s. A filesystem that only reads answers `.readOnly` to any that would write.
+    /// `flags` are open(2)'s. A filesystem that only reads answers `.readOnly` to any that would write; elsewhere such an open
+    /// comes after `admitChange`. O_TRUNC is to be done here.
     func open(_ node: NodeID, flags: Int32) throws(FSError) -> Answer<OpenedFile>
     func coldOpen(_ node: NodeID, flags: Int32) async throws(FSError) -> OpenedFile
 
@@ -66,8 +67,11 @@ public enum Answer<Value> {
     case cold
 }
 
-/// A node: (tree serial, ordinal) in 64 bits. Serials are handed out once by the store and never reused, so an id means
-/// the same file for ever and needs no generation number; FORGET has nothing to free.
+/// A node, by 64 bits that never mean another file.
+///
+/// Of an immutable tree: (tree serial, ordinal). Serials are handed out once by the store and never reused, so the id needs no
+/// generation number and FORGET has nothing to free. Of a live tree (a cache's directory): bit 63 is set, and the rest is a
+/// number that `LiveTree` gives to the object for as long as the kernel knows it, and to nothing else afterwards.
 public struct NodeID: Hashable, Sendable, RawRepresentable {
     public let rawValue: UInt64
 
@@ -76,11 +80,16 @@ public struct NodeID: Hashable, Sendable, RawRepresentable {
 
     @inlinable public var serial: UInt32 { UInt32(truncatingIfNeeded: rawValue >> 32) }
     @inlinable public var ordinal: UInt32 { UInt32(truncatingIfNeeded: rawValue) }
+
+    /// A node of a live tree.
+    @inlinable public var isLive: Bool { rawValue >> 63 == 1 }
 }
 
 /// What stat(2) shows. A trivial value: it crosses the hot path by copy.
 public struct Attributes: Sendable {
     public var node: NodeID
+    /// `st_ino`: the node's number for an immutable tree, that of the file below for a live one.
+    public var inode: UInt64
     /// Type and permission bits, as in `st_mode`.
     public var mode: UInt32
     public var linkCount: UInt32
@@ -94,6 +103,11 @@ public struct Attributes: Sendable {
     public var blocks: UInt64
     public var modifiedSeconds: Int64
     public var modifiedNanoseconds: UInt32
+    /// An image records one time, so these equal `modified` there and nothing seems newer than it is.
+    public var accessedSeconds: Int64
+    public var accessedNanoseconds: UInt32
+    public var changedSeconds: Int64
+    public var changedNanoseconds: UInt32
 
     public init(
         node: NodeID, mode: UInt32, linkCount: UInt32 = 1, uid: UInt32 = 0, gid: UInt32 = 0, deviceMajor: UInt32 = 0,
@@ -110,6 +124,11 @@ public struct Attributes: Sendable {
         self.blocks = blocks
         self.modifiedSeconds = modifiedSeconds
         self.modifiedNanoseconds = modifiedNanoseconds
+        inode = node.rawValue
+        accessedSeconds = modifiedSeconds
+        accessedNanoseconds = modifiedNanoseconds
+        changedSeconds = modifiedSeconds
+        changedNanoseconds = modifiedNanoseconds
     }
 }
 
@@ -139,13 +158,15 @@ public struct OpenedFile: Sendable {
     public enum Caching: Sendable {
         /// The page cache of an earlier open still holds.
         case keep
+        /// Others may have changed the content since: the page cache starts empty.
+        case fresh
         /// Content has no fixed size or changes with every open (`metrics`): every read comes to us.
         case direct
     }
 
     public var handle: UInt64
     public var caching: Caching
-    /// The whole content is one local file, so `backing` can hand it to the kernel.
+    /// The whole content is one local file, so `backing` can hand it to the kernel, for writing too where it was opened so.
     public var complete: Bool
 
     public init(handle: UInt64 = 0, caching: Caching, complete: Bool = false) {
