@@ -6,6 +6,7 @@
 ///     trees/serials                              the key of tree serial N in line N (`TreeSerials`)
 ///     spans/HEX/N                                span N of the layer whose content key is HEX
 ///     files/sha256/HEX                           whole large files, named by the sha256 of their content
+///     caches/NAME/                               caches, laid out by the Caches module (`CacheLayout`)
 ///     quarantine/                                what was found damaged, kept for whoever wants to know why
 ///     locks/                                     lock files, empty; their names mean something, their content nothing
 ///     tmp/                                       what is being written
@@ -22,6 +23,8 @@ enum StoreLayout {
     static let serials = "trees/serials"
     static let spans = "spans"
     static let objects = "files/sha256"
+    /// Made when the first cache is.
+    static let caches = "caches"
     static let quarantine = "quarantine"
     static let locks = "locks"
     static let temporary = "tmp"
