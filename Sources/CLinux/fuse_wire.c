@@ -23,6 +23,11 @@ SAME_SIZE(fuse_attr);
 SAME_SIZE(fuse_attr_out);
 SAME_SIZE(fuse_entry_out);
 SAME_SIZE(fuse_open_out);
+SAME_SIZE(fuse_setattr_in);
+SAME_SIZE(fuse_write_in);
+SAME_SIZE(fuse_open_in);
+SAME_SIZE(fuse_create_in);
+_Static_assert(sizeof(struct larder_fuse_create_out) == 144, "fuse_entry_out and fuse_open_out without a gap");
 SAME_PLACE(fuse_in_header, opcode);
 SAME_PLACE(fuse_in_header, unique);
 SAME_PLACE(fuse_in_header, nodeid);
@@ -42,11 +47,31 @@ SAME_PLACE(fuse_entry_out, entry_valid);
 SAME_PLACE(fuse_entry_out, attr_valid_nsec);
 SAME_PLACE(fuse_entry_out, attr);
 SAME_PLACE(fuse_open_out, open_flags);
+SAME_PLACE(fuse_setattr_in, valid);
+SAME_PLACE(fuse_setattr_in, size);
+SAME_PLACE(fuse_setattr_in, mtime);
+SAME_PLACE(fuse_setattr_in, mtimensec);
+SAME_PLACE(fuse_setattr_in, mode);
+SAME_PLACE(fuse_setattr_in, uid);
+SAME_PLACE(fuse_setattr_in, gid);
+SAME_PLACE(fuse_write_in, write_flags);
+SAME_PLACE(fuse_open_in, open_flags);
+SAME_PLACE(fuse_create_in, open_flags);
 SAME_PLACE(fuse_dirent, off);
 SAME_PLACE(fuse_dirent, type);
 _Static_assert(sizeof(struct larder_fuse_dirent) == FUSE_NAME_OFFSET, "fuse_dirent.name");
 
 _Static_assert((int)LARDER_FUSE_INIT == (int)FUSE_INIT, "opcode INIT");
+_Static_assert((int)LARDER_FUSE_CREATE == (int)FUSE_CREATE, "opcode CREATE");
+_Static_assert((int)LARDER_FUSE_TMPFILE == (int)FUSE_TMPFILE, "opcode TMPFILE");
+_Static_assert(LARDER_FATTR_MODE == FATTR_MODE && LARDER_FATTR_UID == FATTR_UID && LARDER_FATTR_GID == FATTR_GID, "FATTR_MODE, UID, GID");
+_Static_assert(LARDER_FATTR_SIZE == FATTR_SIZE && LARDER_FATTR_FH == FATTR_FH, "FATTR_SIZE, FH");
+_Static_assert(LARDER_FATTR_ATIME == FATTR_ATIME && LARDER_FATTR_ATIME_NOW == FATTR_ATIME_NOW, "FATTR_ATIME");
+_Static_assert(LARDER_FATTR_MTIME == FATTR_MTIME && LARDER_FATTR_MTIME_NOW == FATTR_MTIME_NOW, "FATTR_MTIME");
+_Static_assert(LARDER_FATTR_KILL_SUIDGID == FATTR_KILL_SUIDGID, "FATTR_KILL_SUIDGID");
+_Static_assert(LARDER_FUSE_WRITE_KILL_SUIDGID == FUSE_WRITE_KILL_SUIDGID, "FUSE_WRITE_KILL_SUIDGID");
+_Static_assert(LARDER_FUSE_OPEN_KILL_SUIDGID == FUSE_OPEN_KILL_SUIDGID, "FUSE_OPEN_KILL_SUIDGID");
+_Static_assert(LARDER_FUSE_HANDLE_KILLPRIV_V2 == FUSE_HANDLE_KILLPRIV_V2, "HANDLE_KILLPRIV_V2");
 _Static_assert(LARDER_FUSE_PARALLEL_DIROPS == FUSE_PARALLEL_DIROPS, "PARALLEL_DIROPS");
 _Static_assert(LARDER_FUSE_CACHE_SYMLINKS == FUSE_CACHE_SYMLINKS, "CACHE_SYMLINKS");
 _Static_assert(LARDER_FUSE_WRITEBACK_CACHE == FUSE_WRITEBACK_CACHE, "WRITEBACK_CACHE");
@@ -68,6 +93,25 @@ int larder_fuse_backing_open(int device, int fd) {
 int larder_fuse_backing_close(int device, int32_t id) {
     uint32_t backing = (uint32_t)id;
     return ioctl(device, LARDER_IOC_BACKING_CLOSE, &backing);
+}
+
+static __thread const char *request;
+static __thread size_t request_size;
+static __thread uint32_t request_opcode;
+
+void larder_request_begin(const void *message, size_t size, uint32_t opcode) {
+    request = message;
+    request_size = size;
+    request_opcode = opcode;
+}
+
+const void *larder_request_body(size_t size) {
+    const size_t header = sizeof(struct larder_fuse_in_header);
+    return request && request_size >= header + size ? request + header : NULL;
+}
+
+uint32_t larder_request_opcode(void) {
+    return request_opcode;
 }
 
 static __thread void *reply_buffer;

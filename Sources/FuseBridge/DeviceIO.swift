@@ -15,7 +15,7 @@ enum DeviceIO {
     ) -> Int {
         let count = Glibc.read(device, buffer, size)
         guard count >= MemoryLayout<larder_fuse_in_header>.size, let buffer else { return count }
-        received(UnsafeRawBufferPointer(start: buffer, count: count), on: FuseConnection.of(userData: userData).pointee)
+        received(UnsafeMutableRawBufferPointer(start: buffer, count: count), on: FuseConnection.of(userData: userData).pointee)
         return count
     }
 
@@ -26,10 +26,18 @@ enum DeviceIO {
         return Glibc.writev(device, parts, count)
     }
 
-    private static func received(_ message: UnsafeRawBufferPointer, on mount: borrowing FuseConnection) {
-        let header = message.loadUnaligned(as: larder_fuse_in_header.self)
+    private static func received(_ message: UnsafeMutableRawBufferPointer, on mount: borrowing FuseConnection) {
+        var header = message.loadUnaligned(as: larder_fuse_in_header.self)
         mount.counters.count(opcode: header.opcode)
-        if header.opcode == UInt32(LARDER_FUSE_INIT) { mount.handshake.received(message, header) }
+        larder_request_begin(message.baseAddress, message.count, header.opcode)
+        switch header.opcode {
+        case UInt32(LARDER_FUSE_INIT): mount.handshake.received(UnsafeRawBufferPointer(message), header)
+        case UInt32(LARDER_FUSE_TMPFILE):
+            // libfuse 3.14 does not know it. Request and answer have the shape of CREATE, whose operation tells them apart.
+            header.opcode = UInt32(LARDER_FUSE_CREATE)
+            message.storeBytes(of: header, as: larder_fuse_in_header.self)
+        default: break
+        }
     }
 
     private static func answering(_ parts: UnsafeMutablePointer<iovec>, on mount: borrowing FuseConnection) {

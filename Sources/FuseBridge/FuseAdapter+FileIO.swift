@@ -1,4 +1,5 @@
 import CFuse
+import CLinux
 import Glibc
 import VirtualFS
 
@@ -14,8 +15,8 @@ extension FuseAdapter {
     ) {
         let node = mount.node(node)
         let flags = info?.pointee.flags ?? 0
+        guard flags & (O_ACCMODE | O_TRUNC) == O_RDONLY else { return openToWrite(request, mount, node, flags) }
         do throws(FSError) {
-            guard flags & (O_ACCMODE | O_TRUNC) == O_RDONLY else { throw .readOnly }
             switch try mount.fileSystem.open(node, flags: flags) {
             case .ready(let file): request.reply(file, of: node)
             case .cold:
@@ -24,6 +25,20 @@ extension FuseAdapter {
                 }
             }
         } catch { request.reply(error) }
+    }
+
+    private static func openToWrite(_ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: NodeID, _ flags: Int32) {
+        let (caller, kills) = (request.caller, RequestBody.openFlags & UInt32(LARDER_FUSE_OPEN_KILL_SUIDGID) != 0)
+        request.change(node, on: mount) { fileSystem, _, _ throws(FSError) in
+            var flags = flags
+            if kills {
+                _ = try fileSystem.removePrivileges(node, handle: nil, for: caller)
+                flags &= ~O_TRUNC
+            }
+            // What can be changed is on the disk, so there is nothing to fetch first.
+            guard case .ready(let file) = try fileSystem.open(node, flags: flags) else { throw .io }
+            return .file(file, node)
+        }
     }
 
     private static func read(

@@ -1,12 +1,13 @@
 import CFuse
+import Glibc
 import VirtualFS
 
 /// libfuse's table of operations. Each decodes its arguments, asks the filesystem, and answers.
 ///
 /// All are static functions without captures, outside main.swift: libfuse calls them on its own threads, where a
 /// closure that belongs to the main actor would trap. What is absent here libfuse answers with ENOSYS, which the
-/// kernel remembers and never asks again: FLUSH, ACCESS, FSYNC, LSEEK, POLL, STATX. Locks are absent too: the
-/// kernel then keeps them itself, right for every process on the mount.
+/// kernel remembers and never asks again: FLUSH, ACCESS, POLL, STATX. Locks are absent too: the kernel then keeps them
+/// itself, right for every process on the mount.
 enum FuseAdapter {
     typealias FileInfo = UnsafeMutablePointer<fuse_file_info>?
 
@@ -18,9 +19,22 @@ enum FuseAdapter {
         addDirectories(to: &operations)
         addFiles(to: &operations)
         addExtendedAttributes(to: &operations)
-        addRefusals(to: &operations)
-        if profile == .zeroMessage { refuseOpens(in: &operations) }
+        addNames(to: &operations)
+        addChanges(to: &operations)
+        switch profile {
+        case .full: addSynchronization(to: &operations)
+        case .zeroMessage: refuseOpens(in: &operations)
+        }
         return operations
+    }
+
+    /// ENOSYS to OPEN and OPENDIR: the kernel never sends either again on this connection, nor the releases, and
+    /// keeps all page and directory caches. libfuse would answer an absent operation with success, so it is said here.
+    private static func refuseOpens(in operations: inout fuse_lowlevel_ops) {
+        operations.open = { raw, _, _ in fuse_reply_err(FuseRequest(raw).take(), ENOSYS) }
+        operations.opendir = { raw, _, _ in fuse_reply_err(FuseRequest(raw).take(), ENOSYS) }
+        operations.release = nil
+        operations.releasedir = nil
     }
 
     /// INIT: what libfuse can ask for itself. The rest is `InitPatch`.
@@ -29,7 +43,8 @@ enum FuseAdapter {
         let limit = FuseConnection.of(userData: userData).pointee.requestLimit
         info.pointee.max_background = limit
         info.pointee.congestion_threshold = limit
-        // Clearing set-id bits on write is no business of a filesystem that is only read.
+        info.pointee.time_gran = 1
+        // The first version of it leaves chown and truncate to the kernel; the second is `InitPatch`'s.
         info.pointee.want &= ~UInt32(FUSE_CAP_HANDLE_KILLPRIV)
         info.pointee.want |= info.pointee.capable & UInt32(FUSE_CAP_CACHE_SYMLINKS)
     }

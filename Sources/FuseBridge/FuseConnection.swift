@@ -13,6 +13,7 @@ struct FuseConnection: ~Copyable {
     let handshake: InitHandshake
     let counters: FuseCounters
     let cold: ColdRequests
+    let workers: WorkerPool
     let passthrough: PassthroughTable
     let requestLimit: UInt32
 
@@ -26,6 +27,7 @@ struct FuseConnection: ~Copyable {
         self.passthrough = passthrough
         self.requestLimit = requestLimit
         cold = ColdRequests()
+        workers = WorkerPool(limit: 4)
         root = fileSystem.root
     }
 

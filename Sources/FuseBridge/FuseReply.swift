@@ -10,6 +10,12 @@ enum FuseReply: Sendable {
     case file(OpenedFile, NodeID)
     case directory(OpenedDirectory, NodeID)
     case bytes([UInt8])
+    case created(Entry, OpenedFile)
+    /// Bytes written or copied.
+    case count(Int)
+    /// A place in a file, in bytes.
+    case place(UInt64)
+    case done
 }
 
 // Structures go out in the kernel's own form through `fuse_reply_buf`: libfuse 3.14 has no field for a backing id, and
@@ -24,6 +30,10 @@ extension FuseRequest {
         case .bytes(let bytes):
             let raw = take()
             _ = bytes.withUnsafeBytes { Self.send($0, to: raw) }
+        case .created(let entry, let file): self.reply(created: entry, file)
+        case .count(let count): fuse_reply_write(take(), count)
+        case .place(let place): fuse_reply_lseek(take(), off_t(truncatingIfNeeded: place))
+        case .done: replySuccess()
         }
     }
 
@@ -66,19 +76,20 @@ extension FuseRequest {
 
     consuming func reply(_ file: OpenedFile, of node: NodeID) {
         let connection = connection
-        var out = larder_fuse_open_out(fh: file.handle, open_flags: 0, backing_id: 0)
-        switch file.caching {
-        case .direct: out.open_flags = FileFlags.direct
-        case .keep, .fresh:
-            if let backing = connection.pointee.openForPassthrough(node, file) {
-                out.open_flags = FileFlags.passthrough
-                out.backing_id = backing
-            } else if file.caching == .keep {
-                out.open_flags = FileFlags.keepCache
-            }
-        }
+        let out = connection.pointee.opened(file, node)
         // The kernel sends no RELEASE for an open whose answer it did not take.
         if !send(out) { connection.pointee.release(node, handle: file.handle) }
+    }
+
+    consuming func reply(created entry: Entry, _ file: OpenedFile) {
+        let connection = connection
+        let node = entry.attributes.node
+        let out = larder_fuse_create_out(
+            entry: larder_fuse_entry_out(entry, number: connection.pointee.number(node)), open: connection.pointee.opened(file, node))
+        if !send(out) {
+            connection.pointee.release(node, handle: file.handle)
+            connection.pointee.fileSystem.forget(node, count: 1)
+        }
     }
 
     consuming func reply(_ directory: OpenedDirectory, of node: NodeID) {
@@ -98,6 +109,24 @@ extension FuseRequest {
 
     private static func send(_ bytes: UnsafeRawBufferPointer, to raw: fuse_req_t) -> Bool {
         fuse_reply_buf(raw, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), bytes.count) == 0
+    }
+}
+
+extension FuseConnection {
+    /// Counts an open and says how the kernel is to treat the file. `release` takes it back.
+    fileprivate func opened(_ file: OpenedFile, _ node: NodeID) -> larder_fuse_open_out {
+        var out = larder_fuse_open_out(fh: file.handle, open_flags: 0, backing_id: 0)
+        switch file.caching {
+        case .direct: out.open_flags = FileFlags.direct
+        case .keep, .fresh:
+            if let backing = openForPassthrough(node, file) {
+                out.open_flags = FileFlags.passthrough
+                out.backing_id = backing
+            } else if file.caching == .keep {
+                out.open_flags = FileFlags.keepCache
+            }
+        }
+        return out
     }
 }
 

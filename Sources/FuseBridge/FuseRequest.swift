@@ -19,6 +19,9 @@ struct FuseRequest: ~Copyable, @unchecked Sendable {
     /// Valid as long as the session, which outlives every request.
     var connection: FuseConnection.Pointer { FuseConnection.of(raw) }
 
+    /// Who asks. Valid as long as the request.
+    var context: UnsafePointer<fuse_ctx> { fuse_req_ctx(raw).unsafelyUnwrapped }
+
     /// The libfuse handle, to be answered with a `fuse_reply_` call by the caller.
     consuming func take() -> fuse_req_t {
         let raw = raw

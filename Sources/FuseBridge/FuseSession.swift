@@ -46,6 +46,21 @@ public final class FuseSession: Sendable {
         stage.withLock { if case .running(let mount) = $0 { mount.handshake.hasPassthrough } else { false } }
     }
 
+    /// `invalidateAll` has an effect: kernels since 6.16. Known once `run` is ready.
+    public var canInvalidate: Bool {
+        stage.withLock { if case .running(let mount) = $0 { mount.handshake.canInvalidate } else { false } }
+    }
+
+    /// Makes the kernel ask again for every name that it remembers, and with the name for the attributes, present names and
+    /// absent ones. What is reached without a name (an open file, a working directory) keeps its attributes until it is.
+    ///
+    /// Cheap, however much is remembered. Must not be called from an operation of the filesystem. Without effect where
+    /// `canInvalidate` is false, and after the end.
+    public func invalidateAll() {
+        guard case .running(let mount) = stage.withLock({ $0 }), mount.handshake.canInvalidate else { return }
+        mount.invalidateAll()
+    }
+
     /// Mounts. From now on whoever looks below the mount point waits until `run` serves it. A mount that a crashed
     /// process has left on the mount point is removed first.
     public func mount() throws(MountError) {
@@ -53,7 +68,7 @@ public final class FuseSession: Sendable {
         let device = try Mounting.mount(options, on: mountPoint, logger: logger)
         let patch = InitPatch(
             wantsPassthrough: options.passthrough && options.profile == .full && device.isPrivileged,
-            maxStackDepth: options.maxStackDepth)
+            isWritable: options.profile == .full && !options.flags.contains(.readOnly), maxStackDepth: options.maxStackDepth)
         let mount: ServedMount
         do {
             mount = try ServedMount(

@@ -6,6 +6,9 @@ import Synchronization
 /// disturbed: applying the patch twice changes nothing.
 struct InitPatch: Sendable {
     var wantsPassthrough: Bool
+    /// The mount can be changed: clearing set-id bits is then ours (FUSE_HANDLE_KILLPRIV_V2), and in return the kernel asks for no
+    /// `security.capability` before every write.
+    var isWritable = false
     /// How many filesystems may lie on one another below a backing file, this mount included: 1 or 2.
     var maxStackDepth: UInt32
 
@@ -17,9 +20,10 @@ struct InitPatch: Sendable {
         let noExport = UInt32(LARDER_FUSE2_NO_EXPORT_SUPPORT)
 
         reply.flags |= parallelDirectoryOperations & offered.flags
+        if isWritable { reply.flags |= UInt32(LARDER_FUSE_HANDLE_KILLPRIV_V2) & offered.flags }
         guard offered.flags & extended != 0 else { return false }
         reply.flags |= extended
-        reply.flags2 |= noExport & offered.flags2
+        reply.flags2 |= (noExport | UInt32(LARDER_FUSE2_DIRECT_IO_ALLOW_MMAP)) & offered.flags2
         // The kernel ignores the wish without a word where writeback caching is on or the depth is out of range.
         let writeback = UInt32(LARDER_FUSE_WRITEBACK_CACHE)
         guard wantsPassthrough, offered.flags2 & passthrough != 0, reply.flags & writeback == 0, 1...2 ~= maxStackDepth else {
@@ -37,9 +41,12 @@ final class InitHandshake: Sendable {
     private let offer = Mutex<(unique: UInt64, body: larder_fuse_init_in)?>(nil)
     private let done = Atomic(false)
     private let passthrough = Atomic(false)
+    private let kernelMinor = Atomic<UInt32>(0)
 
     init(patch: InitPatch) { self.patch = patch }
 
+    /// The kernel can be told that all it remembers may be outdated (FUSE_NOTIFY_INC_EPOCH).
+    var canInvalidate: Bool { kernelMinor.load(ordering: .acquiring) >= UInt32(LARDER_FUSE_EPOCH_MINOR) }
     var isDone: Bool { done.load(ordering: .acquiring) }
     var hasPassthrough: Bool { passthrough.load(ordering: .acquiring) }
 
@@ -49,6 +56,7 @@ final class InitHandshake: Sendable {
         guard message.count >= start + MemoryLayout<larder_fuse_init_in>.size else { return }
         let body = message.loadUnaligned(fromByteOffset: start, as: larder_fuse_init_in.self)
         offer.withLock { $0 = (header.unique, body) }
+        if body.major == 7 { kernelMinor.store(body.minor, ordering: .releasing) }
     }
 
     /// `header` and `body` are what libfuse is about to write; nothing happens unless they answer the INIT.

@@ -1,4 +1,5 @@
 import CFuse
+import CLinux
 import Glibc
 import LinuxIO
 import Logging
@@ -63,6 +64,13 @@ final class ServedMount: @unchecked Sendable {
         return session
     }
 
+    /// libfuse 3.14 has no function for it. The kernel answers ENOENT, or ENODEV after the end, where nobody remembers anything.
+    func invalidateAll() {
+        var message = larder_fuse_out_header(
+            len: UInt32(MemoryLayout<larder_fuse_out_header>.size), error: Int32(LARDER_FUSE_NOTIFY_INC_EPOCH), unique: 0)
+        _ = write(fuse_session_fd(session), &message, MemoryLayout<larder_fuse_out_header>.size)
+    }
+
     /// Returns when the mount has gone and every request has its answer.
     func serve(threads count: Int, logger: Logger, onReady: () -> Void) throws(MountError) {
         // INIT alone first: it settles how large the threads' buffers must be.
@@ -80,6 +88,7 @@ final class ServedMount: @unchecked Sendable {
         }
         for thread in threads { thread.join() }
         connection.pointee.cold.drain()
+        connection.pointee.workers.drain()
     }
 
     /// The loop of one thread: read a request, answer it or hand it to the cold side, read the next.

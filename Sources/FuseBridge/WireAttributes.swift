@@ -29,6 +29,13 @@ extension larder_fuse_attr {
     }
 }
 
+extension larder_fuse_attr {
+    /// new_decode_dev of linux/kdev_t.h.
+    static func deviceParts(_ number: UInt32) -> (major: UInt32, minor: UInt32) {
+        (number >> 8 & 0xfff, (number & 0xff) | (number >> 12 & 0xfff00))
+    }
+}
+
 extension larder_fuse_attr_out {
     init(_ entry: Entry) {
         self.init()

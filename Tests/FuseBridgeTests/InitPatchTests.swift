@@ -8,13 +8,27 @@ import Testing
         major: 7, minor: 45, max_readahead: 0, flags: .max, flags2: .max, unused: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
     private let patch = InitPatch(wantsPassthrough: true, maxStackDepth: 1)
 
-    /// linux/fuse.h: PARALLEL_DIROPS is bit 18, INIT_EXT 30, PASSTHROUGH 37, NO_EXPORT_SUPPORT 38.
+    /// linux/fuse.h: PARALLEL_DIROPS is bit 18, INIT_EXT 30, DIRECT_IO_ALLOW_MMAP 36, PASSTHROUGH 37, NO_EXPORT_SUPPORT 38.
     @Test func whatIsOfferedIsTaken() {
         var reply = larder_fuse_init_out()
         #expect(patch.apply(to: &reply, offered: all))
         #expect(reply.flags == 1 << 18 | 1 << 30)
-        #expect(reply.flags2 == 1 << (37 - 32) | 1 << (38 - 32))
+        #expect(reply.flags2 == 1 << (36 - 32) | 1 << (37 - 32) | 1 << (38 - 32))
         #expect(reply.max_stack_depth == 1)
+    }
+
+    /// HANDLE_KILLPRIV_V2 is bit 28.
+    @Test func onlyAWritableMountTakesTheClearingOfSetIdBitsOver() {
+        var writable = patch
+        writable.isWritable = true
+        var reply = larder_fuse_init_out()
+        #expect(writable.apply(to: &reply, offered: all))
+        #expect(reply.flags == 1 << 18 | 1 << 28 | 1 << 30)
+        var offered = all
+        offered.flags = ~(1 << 28)
+        reply = larder_fuse_init_out()
+        #expect(writable.apply(to: &reply, offered: offered))
+        #expect(reply.flags & 1 << 28 == 0)
     }
 
     @Test func whatIsNotOfferedIsNotTaken() {

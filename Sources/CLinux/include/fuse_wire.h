@@ -90,10 +90,58 @@ struct larder_fuse_entry_out {
     struct larder_fuse_attr attr;
 };
 
+struct larder_fuse_setattr_in {
+    uint32_t valid;
+    uint32_t padding;
+    uint64_t fh;
+    uint64_t size;
+    uint64_t lock_owner;
+    uint64_t atime;
+    uint64_t mtime;
+    uint64_t ctime;
+    uint32_t atimensec;
+    uint32_t mtimensec;
+    uint32_t ctimensec;
+    uint32_t mode;
+    uint32_t unused4;
+    uint32_t uid;
+    uint32_t gid;
+    uint32_t unused5;
+};
+
+struct larder_fuse_write_in {
+    uint64_t fh;
+    uint64_t offset;
+    uint32_t size;
+    uint32_t write_flags;
+    uint64_t lock_owner;
+    uint32_t flags;
+    uint32_t padding;
+};
+
+struct larder_fuse_open_in {
+    uint32_t flags;
+    uint32_t open_flags;
+};
+
+// The body of CREATE and TMPFILE; the name follows.
+struct larder_fuse_create_in {
+    uint32_t flags;
+    uint32_t mode;
+    uint32_t umask;
+    uint32_t open_flags;
+};
+
 struct larder_fuse_open_out {
     uint64_t fh;
     uint32_t open_flags;
     int32_t backing_id;
+};
+
+// The answer to CREATE and TMPFILE.
+struct larder_fuse_create_out {
+    struct larder_fuse_entry_out entry;
+    struct larder_fuse_open_out open;
 };
 
 // The name follows, then zeros up to a multiple of 8 bytes.
@@ -110,7 +158,33 @@ struct larder_fuse_backing_map {
     uint64_t padding;
 };
 
-enum { LARDER_FUSE_INIT = 26 };
+enum {
+    LARDER_FUSE_INIT = 26,
+    LARDER_FUSE_CREATE = 35,
+    LARDER_FUSE_TMPFILE = 51,
+};
+
+// A notification is a reply with unique 0 and one of these as its error.
+enum { LARDER_FUSE_NOTIFY_INC_EPOCH = 8 };
+// The ABI (7.MINOR) that has FUSE_NOTIFY_INC_EPOCH.
+enum { LARDER_FUSE_EPOCH_MINOR = 44 };
+
+// What a SETATTR is to change.
+enum {
+    LARDER_FATTR_MODE = 1 << 0,
+    LARDER_FATTR_UID = 1 << 1,
+    LARDER_FATTR_GID = 1 << 2,
+    LARDER_FATTR_SIZE = 1 << 3,
+    LARDER_FATTR_ATIME = 1 << 4,
+    LARDER_FATTR_MTIME = 1 << 5,
+    LARDER_FATTR_FH = 1 << 6,
+    LARDER_FATTR_ATIME_NOW = 1 << 7,
+    LARDER_FATTR_MTIME_NOW = 1 << 8,
+    LARDER_FATTR_KILL_SUIDGID = 1 << 11,
+};
+
+enum { LARDER_FUSE_WRITE_KILL_SUIDGID = 1 << 2 };
+enum { LARDER_FUSE_OPEN_KILL_SUIDGID = 1 << 0 };
 
 // INIT flags, bits 0..31.
 enum {
@@ -118,11 +192,13 @@ enum {
     LARDER_FUSE_WRITEBACK_CACHE = 1 << 16,
     LARDER_FUSE_PARALLEL_DIROPS = 1 << 18,
     LARDER_FUSE_CACHE_SYMLINKS = 1 << 23,
+    LARDER_FUSE_HANDLE_KILLPRIV_V2 = 1 << 28,
     LARDER_FUSE_INIT_EXT = 1 << 30,
 };
 
 // INIT flags2: bits 32..63, here counted from 0. Read by the kernel only where LARDER_FUSE_INIT_EXT is set.
 enum {
+    LARDER_FUSE2_DIRECT_IO_ALLOW_MMAP = 1 << 4,
     LARDER_FUSE2_PASSTHROUGH = 1 << 5,
     LARDER_FUSE2_NO_EXPORT_SUPPORT = 1 << 6,
 };
@@ -139,6 +215,13 @@ enum {
 // the file: `fd` may be closed afterwards.
 int larder_fuse_backing_open(int device, int fd);
 int larder_fuse_backing_close(int device, int32_t id);
+
+// The request that this thread is answering, whole, and its opcode as the kernel gave it: for what libfuse 3.14 does not
+// pass on. Valid until the thread reads the next one; `opcode` outlives changes to the message.
+void larder_request_begin(const void *message, size_t size, uint32_t opcode);
+// `size` bytes behind the header, or NULL where the request is shorter.
+const void *larder_request_body(size_t size);
+uint32_t larder_request_opcode(void);
 
 // This thread's reply buffer, page aligned and at least `size` bytes long. NULL where memory is out.
 void *larder_reply_buffer(size_t size);
