@@ -114,6 +114,8 @@ int larder_process_descriptor(pid_t pid) { return (int)syscall(SYS_pidfd_open, p
 
 int larder_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
+int larder_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_CLOEXEC); }
+
 // MARK: a child that begins with system calls
 
 static void report_and_leave(const struct larder_child *child, size_t step, int code) {

@@ -33,6 +33,9 @@ int larder_process_descriptor(pid_t pid);
 // Memory that is a file: memfd_create(2). Close-on-exec; -1 with errno.
 int larder_memory_file(const char *name);
 
+// Accepts a connection: accept4(2), close-on-exec. -1 with errno.
+int larder_accept(int listener);
+
 // MARK: a child that begins with system calls
 
 // One system call of a child between fork and exec.
