@@ -1,0 +1,115 @@
+import CLinux
+import Glibc
+import LinuxIO
+
+// Opening, making and closing regular files.
+extension LiveTree {
+    /// An open file's handle: that it is one, and whether it counts as a writer with the gate. What else is needed hangs on
+    /// the node, because the kernel, once it reads and writes below by itself, rarely asks for more.
+    private enum Handle {
+        static let reading: UInt64 = 1
+        static let writing: UInt64 = 3
+    }
+
+    public func open(_ node: NodeID, flags: Int32) throws(FSError) -> Answer<OpenedFile> {
+        guard let before = nodes.opened(node) else { throw .stale }
+        let writes = flags & O_ACCMODE != O_RDONLY
+        do throws(FSError) {
+            var complete = true
+            if flags & O_TRUNC != 0 {
+                let file = LiveFile(try open(node, O_RDWR | O_TRUNC | O_NONBLOCK), canRead: true, canWrite: true)
+                files.put(node, file)
+                complete = try isPlain(file)
+            } else if before == 0 || !isPrivileged {
+                let file = try contentFile(node, writing: writes)
+                if writes { complete = try isPlain(file) }
+            }
+            return .ready(opened(writes: writes, complete: complete))
+        } catch {
+            if nodes.closed(node) { files.remove(node) }
+            throw error
+        }
+    }
+
+    private func opened(writes: Bool, complete: Bool) -> OpenedFile {
+        if writes { gate.openedForWriting() }
+        return OpenedFile(
+            handle: writes ? Handle.writing : Handle.reading, caching: complete && gate.lifetime > 0 ? .keep : .fresh, complete: complete)
+    }
+
+    /// A write through the kernel alone would leave set-id bits standing: they go only when the writer asks us.
+    private func isPlain(_ file: LiveFile) throws(FSError) -> Bool {
+        let mode = try status(of: file.raw).mode
+        return mode & (S_ISUID | S_ISGID) == 0 && larder_get_attribute(file.raw, "security.capability", nil, 0) < 0
+    }
+
+    public func create(
+        _ parent: NodeID, _ name: UnsafeRawBufferPointer, mode: UInt32, flags: Int32, for caller: Caller
+    ) throws(FSError) -> (Entry, OpenedFile) {
+        let directory = try directory(parent)
+        return try Self.withComponent(name) { component throws(FSError) in
+            let raw: Int32
+            do throws(FSError) {
+                // Whatever stands there already, it is not opened: it could be a device.
+                raw = try asCaller(caller) { larder_open_component(directory.raw, component, O_RDWR | O_CREAT | O_EXCL, mode) }
+            } catch {
+                guard error == .system(EEXIST), flags & O_EXCL == 0 else { throw error }
+                return try openExisting(parent, name, flags: flags)
+            }
+            let (entry, file) = try begin(OwnedDescriptor(owning: raw), writes: flags & O_ACCMODE != O_RDONLY, mode: mode)
+            if !isPrivileged { nodes.put(entry.attributes.node, in: parent, name) }
+            return (entry, file)
+        }
+    }
+
+    /// Somebody else made it since the kernel looked.
+    private func openExisting(_ parent: NodeID, _ name: UnsafeRawBufferPointer, flags: Int32) throws(FSError) -> (Entry, OpenedFile) {
+        guard case .ready(var entry) = try lookup(parent, name), !entry.isAbsent else { throw .stale }
+        let node = entry.attributes.node
+        do throws(FSError) {
+            // The kernel looks again, and sees what it is.
+            guard entry.attributes.mode & S_IFMT == S_IFREG else { throw .stale }
+            guard case .ready(let file) = try open(node, flags: flags) else { throw .stale }
+            if flags & O_TRUNC != 0, case .ready(let after) = try attributes(node) { entry = after }
+            return (entry, file)
+        } catch {
+            forget(node, count: 1)
+            throw error
+        }
+    }
+
+    public func createUnnamed(_ parent: NodeID, mode: UInt32, flags: Int32, for caller: Caller) throws(FSError) -> (Entry, OpenedFile) {
+        let directory = try directory(parent)
+        let raw = try asCaller(caller) {
+            let raw = openat(directory.raw, ".", O_RDWR | larder_o_tmpfile | (flags & O_EXCL) | O_CLOEXEC, mode)
+            return raw >= 0 ? raw : -errno
+        }
+        let (entry, file) = try begin(OwnedDescriptor(owning: raw), writes: true, mode: mode)
+        if let kept = files[entry.attributes.node] { nodes.keep(entry.attributes.node, kept) }
+        return (entry, file)
+    }
+
+    private func begin(_ made: consuming OwnedDescriptor, writes: Bool, mode: UInt32) throws(FSError) -> (Entry, OpenedFile) {
+        let file = LiveFile(made, canRead: true, canWrite: true)
+        var object = larder_object()
+        let node = nodes.remember(try look(file.raw, "", &object), opening: true)
+        files.put(node, file)
+        return (Self.entry(node, object, lifetime: gate.lifetime), opened(writes: writes, complete: mode & (S_ISUID | S_ISGID) == 0))
+    }
+
+    /// The kernel reads and writes by itself from here on and keeps the file alive; our own descriptor is not needed
+    /// unless an operation comes to us, which then opens it again.
+    public func backing(_ node: NodeID) throws(FSError) -> OwnedDescriptor? {
+        let file = try contentFile(node, writing: false)
+        files.remove(node)
+        nodes.backed(node)
+        do throws(SystemError) {
+            return try file.descriptor.duplicate()
+        } catch { throw .system(error.code) }
+    }
+
+    public func release(_ node: NodeID, handle: UInt64) {
+        if handle == Handle.writing { gate.closedAfterWriting() }
+        if nodes.closed(node) { files.remove(node) }
+    }
+}
