@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -75,3 +77,14 @@ void larder_alarm_free(larder_alarm *alarm) {
 }
 
 int larder_sync_filesystem(int fd) { return syncfs(fd); }
+
+uint32_t larder_filesystem_type(int fd) {
+    struct statfs status;
+    return fstatfs(fd, &status) == 0 ? (uint32_t)status.f_type : 0;
+}
+
+int larder_process_open(int32_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+
+int larder_process_signal(int process, int signal) {
+    return (int)syscall(SYS_pidfd_send_signal, process, signal, NULL, 0);
+}

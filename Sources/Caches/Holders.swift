@@ -12,13 +12,14 @@ struct Holders {
 
     init(_ directory: Directory) { self.directory = directory }
 
-    /// All records, in the order of their epochs, with whether their holders live.
+    /// All records, in the order of their epochs, with whether their holders live. Opens none for writing: `CacheWatch` takes the
+    /// end of a writer for the end of a holder.
     func all() throws(CacheError) -> [(record: LeaseRecord, lives: Bool)] {
         try inCache { () throws(SystemError) in
             var found: [(record: LeaseRecord, lives: Bool)] = []
             for name in try names() {
-                guard let file = try directory.openIfPresent("\(CacheLayout.holders)/\(name)", O_RDWR | O_NOFOLLOW) else { continue }
-                let lives = larder_range_conflict(file.raw, LARDER_LOCK_SHARED, 0, 0) != 0
+                guard let file = try directory.openIfPresent("\(CacheLayout.holders)/\(name)", O_RDONLY | O_NOFOLLOW) else { continue }
+                let lives = larder_range_conflict(file.raw, LARDER_LOCK_EXCLUSIVE, 0, 0) != 0
                 // It can end between: what has no name any more was released.
                 guard try file.status().st_nlink > 0 else { continue }
                 guard let record = try JSONFile.read(LeaseRecord.self, "\(CacheLayout.holders)/\(name)", in: directory) else { continue }
@@ -34,9 +35,10 @@ struct Holders {
     /// power cut ends a holder too.
     func add(_ record: LeaseRecord, isDurable: Bool) throws(CacheError) -> LockFile {
         let temporary = "\(CacheLayout.holders)/.\(record.token)"
+        // Before there is anything to see of it.
+        OwnLeases.add(record.token)
         let file = try LockFile(temporary, in: directory)
         guard try file.take(.exclusive) else { throw .damaged(path: file.path, reason: "somebody else has locked it") }
-        OwnLeases.add(record.token)
         do throws(SystemError) {
             try file.descriptor.write(JSONFile.bytes(record))
             if isDurable { try file.descriptor.syncData() }
@@ -77,11 +79,27 @@ struct Holders {
 
 /// The tokens of this process's own leases: to itself it is nobody else.
 enum OwnLeases {
-    private static let tokens = Mutex<Set<String>>([])
+    private struct Tokens {
+        var known: Set<String> = []
+        /// Ended, oldest first: news of their end comes later.
+        var ended: [String] = []
+    }
 
-    static func add(_ token: String) { tokens.withLock { _ = $0.insert(token) } }
-    static func remove(_ token: String) { tokens.withLock { _ = $0.remove(token) } }
-    static func contains(_ token: String) -> Bool { tokens.withLock { $0.contains(token) } }
+    private static let tokens = Mutex(Tokens())
+    private static let memory = 1024
+
+    static func add(_ token: String) { tokens.withLock { _ = $0.known.insert(token) } }
+
+    static func remove(_ token: String) {
+        tokens.withLock { tokens in
+            tokens.ended.append(token)
+            guard tokens.ended.count > memory * 2 else { return }
+            tokens.known.subtract(tokens.ended.prefix(memory))
+            tokens.ended.removeFirst(memory)
+        }
+    }
+
+    static func contains(_ token: String) -> Bool { tokens.withLock { $0.known.contains(token) } }
 }
 
 /// Says that somebody ended in the middle of using an instance: killed, or the machine was. Stays until a check has passed.

@@ -27,4 +27,11 @@ void larder_alarm_free(larder_alarm *alarm);
 // syncfs(2), which Swift cannot see without _GNU_SOURCE.
 int larder_sync_filesystem(int fd);
 
+// f_type of statfs(2), which tells filesystems apart; 0 where it cannot be had.
+uint32_t larder_filesystem_type(int fd);
+
+// pidfd_open(2) and pidfd_send_signal(2): a process that stays the same one whatever becomes of its pid.
+int larder_process_open(int32_t pid);
+int larder_process_signal(int process, int signal);
+
 #endif
