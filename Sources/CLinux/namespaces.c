@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+_Static_assert(sizeof(struct larder_open_how) == sizeof(struct open_how), "struct open_how");
 _Static_assert(sizeof(struct larder_mount_attributes) == MOUNT_ATTR_SIZE_VER0, "struct mount_attr");
 
 int larder_clone_tree(int directory, const char *path, int recursive) {
@@ -180,13 +181,16 @@ pid_t larder_launch(const struct larder_child *child) {
 // MARK: signals
 
 static volatile pid_t forward_target;
-static volatile sig_atomic_t forward_noted;
+static volatile int forward_notes = -1;
 
 static void forward(int number, siginfo_t *info, void *context) {
     (void)context;
     int code = errno;
     pid_t target = forward_target;
-    if (target <= 0) forward_noted = number;
+    if (target <= 0) {
+        unsigned char byte = (unsigned char)number;
+        if (forward_notes >= 0) (void)!write(forward_notes, &byte, 1);
+    }
     // A process sent it, and to this process alone for all we know. The kernel (a terminal) would have told the group.
     else if (info->si_code <= 0) kill(target, number);
     errno = code;
@@ -200,7 +204,20 @@ void larder_forward_signal(int number) {
 
 void larder_forward_target(pid_t target) { forward_target = target; }
 
-int larder_forward_noted(void) { return forward_noted; }
+void larder_forward_notes(int fd) { forward_notes = fd; }
+
+pid_t larder_wait_event(pid_t pid, int *event) {
+    siginfo_t info;
+    int result;
+    do {
+        result = waitid(pid > 0 ? P_PID : P_ALL, (id_t)pid, &info, WEXITED | WSTOPPED | WNOWAIT);
+    } while (result < 0 && errno == EINTR);
+    if (result < 0) return -1;
+    *event = info.si_code;
+    return info.si_pid;
+}
+
+const int larder_event_stopped = CLD_STOPPED, larder_event_continued = CLD_CONTINUED;
 
 void larder_reset_signal(int number) {
     signal(number, SIG_DFL);
@@ -234,7 +251,7 @@ int larder_has_mount_capability(void) {
 const long larder_call_chdir = SYS_chdir, larder_call_chmod = SYS_fchmodat, larder_call_chown = SYS_fchownat, larder_call_close = SYS_close,
            larder_call_close_range = SYS_close_range, larder_call_fchmod = SYS_fchmod, larder_call_fchown = SYS_fchown, larder_call_fcntl = SYS_fcntl,
            larder_call_fsconfig = SYS_fsconfig, larder_call_fsmount = SYS_fsmount, larder_call_fsopen = SYS_fsopen, larder_call_bind = SYS_bind,
-           larder_call_listen = SYS_listen, larder_call_mkdir = SYS_mkdirat, larder_call_mount = SYS_mount,
+           larder_call_listen = SYS_listen, larder_call_mkdir = SYS_mkdirat, larder_call_mknod = SYS_mknodat, larder_call_openat2 = SYS_openat2, larder_call_mount = SYS_mount,
            larder_call_mount_setattr = SYS_mount_setattr, larder_call_move_mount = SYS_move_mount, larder_call_open = SYS_openat,
            larder_call_open_tree = SYS_open_tree, larder_call_pivot_root = SYS_pivot_root, larder_call_prctl = SYS_prctl,
            larder_call_prlimit = SYS_prlimit64, larder_call_symlink = SYS_symlinkat, larder_call_umask = SYS_umask,
@@ -247,3 +264,4 @@ const long larder_fsconfig_flag = FSCONFIG_SET_FLAG, larder_fsconfig_string = FS
 const long larder_attr_readonly = MOUNT_ATTR_RDONLY, larder_attr_nosuid = MOUNT_ATTR_NOSUID, larder_attr_nodev = MOUNT_ATTR_NODEV,
            larder_attr_noexec = MOUNT_ATTR_NOEXEC;
 const long larder_ms_private_recursive = MS_PRIVATE | MS_REC, larder_mnt_detach = MNT_DETACH, larder_pr_set_pdeathsig = PR_SET_PDEATHSIG;
+const uint64_t larder_resolve_in_root = RESOLVE_IN_ROOT, larder_resolve_no_magiclinks = RESOLVE_NO_MAGICLINKS;

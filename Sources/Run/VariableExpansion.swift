@@ -112,7 +112,7 @@ private struct Reader {
         }
         let name = name()
         let value = value(name)
-        guard var modifier = take() else { throw MountSyntaxError("unsupported modifier (\u{fffd}) in substitution") }
+        guard var modifier = take() else { throw MountSyntaxError("syntax error: missing '}'") }
         if modifier == "}" { return value ?? [] }
         if modifier == "/" { return try replaced(value ?? []) }
         var spelling = String(modifier)

@@ -138,7 +138,7 @@ import Testing
         #expect(spec.id == "npm-x")
         #expect(spec.uid == 12)
         #expect(spec.sharing == .locked)
-        #expect(failure("type=cache,$K=1", ["K": "id"]) == "unexpected key '$k' in '$K=1'")
+        #expect(failure("type=cache,$TARGETKEY=1", ["TARGETKEY": "id"]) == "unexpected key '$targetkey' in '$TARGETKEY=1'")
         #expect(try parse("type=bind,from=a$").from == "a$")
     }
 

@@ -62,7 +62,7 @@ struct larder_report {
 struct larder_child {
     const struct larder_step *steps;
     size_t step_count;
-    // Paths to try in turn, as execvp(3) does with PATH; NULL-terminated. The first argument is replaced by nothing.
+    // Paths to try in turn, as execvp(3) does with PATH; NULL-terminated.
     char *const *candidates;
     char *const *arguments;
     char *const *environment;
@@ -82,14 +82,19 @@ pid_t larder_launch(const struct larder_child *child);
 // Signal `number` is passed on to `target` from now on, unless the terminal sent it: that has told the whole foreground
 // process group already.
 void larder_forward_signal(int number);
-// The process that signals are passed on to; 0: they are only noted.
+// The process that signals are passed on to; 0 for none.
 void larder_forward_target(pid_t target);
-// The last signal that came while there was no target, 0 for none.
-int larder_forward_noted(void);
+// Where one byte, the number, is written for a signal that comes while there is no target; -1 for nowhere.
+void larder_forward_notes(int fd);
 // Gives the signal its default action again.
 void larder_reset_signal(int number);
 // Bit N - 1: signal N is ignored by this process.
 uint64_t larder_ignored_signals(void);
+
+// Waits until a child has ended or stopped, and leaves its status to be fetched by waitpid(2). `pid` 0 is any child. Returns
+// the child, with what happened to it (CLD_EXITED, ...) in `event`; -1 with errno.
+pid_t larder_wait_event(pid_t pid, int *event);
+extern const int larder_event_stopped, larder_event_continued;
 
 // prctl(PR_SET_CHILD_SUBREAPER): whose parents die become children of this process.
 int larder_adopt_orphans(int on);
@@ -102,7 +107,7 @@ int larder_has_mount_capability(void);
 
 extern const long larder_call_chdir, larder_call_chmod, larder_call_chown, larder_call_close, larder_call_close_range, larder_call_fchmod,
     larder_call_fchown, larder_call_fcntl, larder_call_fsconfig, larder_call_fsmount, larder_call_fsopen, larder_call_bind, larder_call_listen,
-    larder_call_mkdir, larder_call_mount, larder_call_mount_setattr, larder_call_move_mount, larder_call_open, larder_call_open_tree,
+    larder_call_mkdir, larder_call_mount, larder_call_mount_setattr, larder_call_move_mount, larder_call_mknod, larder_call_open, larder_call_openat2, larder_call_open_tree,
     larder_call_pivot_root, larder_call_prctl, larder_call_prlimit, larder_call_symlink, larder_call_umask, larder_call_umount, larder_call_unlink,
     larder_call_unshare, larder_call_write;
 
@@ -112,7 +117,12 @@ extern const long larder_fsconfig_flag, larder_fsconfig_string, larder_fsconfig_
 extern const long larder_attr_readonly, larder_attr_nosuid, larder_attr_nodev, larder_attr_noexec;
 extern const long larder_ms_private_recursive, larder_mnt_detach, larder_pr_set_pdeathsig;
 
-// struct mount_attr of linux/mount.h.
+extern const uint64_t larder_resolve_in_root, larder_resolve_no_magiclinks;
+
+// struct mount_attr of linux/mount.h, struct open_how of linux/openat2.h.
+struct larder_open_how {
+    uint64_t flags, mode, resolve;
+};
 struct larder_mount_attributes {
     uint64_t set, clear, propagation, user_namespace;
 };
