@@ -3,12 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -87,4 +91,69 @@ int larder_process_open(int32_t pid) { return (int)syscall(SYS_pidfd_open, pid, 
 
 int larder_process_signal(int process, int signal) {
     return (int)syscall(SYS_pidfd_send_signal, process, signal, NULL, 0);
+}
+
+static int copy_plainly(int source, int target, off_t from, off_t length) {
+    char buffer[1 << 16];
+    while (length > 0) {
+        ssize_t got = pread(source, buffer, (size_t)(length < (off_t)sizeof buffer ? length : (off_t)sizeof buffer), from);
+        if (got == 0) return 0;
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return -1;
+        for (ssize_t done = 0; done < got;) {
+            ssize_t put = pwrite(target, buffer + done, (size_t)(got - done), from + done);
+            if (put < 0 && errno == EINTR) continue;
+            if (put < 0) return -1;
+            done += put;
+        }
+        from += got;
+        length -= got;
+    }
+    return 0;
+}
+
+static int copy_range(int source, int target, off_t from, off_t length) {
+    while (length > 0) {
+        off_t in = from, out = from;
+        ssize_t copied = copy_file_range(source, &in, target, &out, (size_t)length, 0);
+        if (copied < 0 && errno == EINTR) continue;
+        // 0: the end, or a filesystem that cannot say so (procfs, some FUSE).
+        if (copied <= 0) return copy_plainly(source, target, from, length);
+        from += copied;
+        length -= copied;
+    }
+    return 0;
+}
+
+int larder_copy_content(int source, int target) {
+    if (ioctl(target, FICLONE, source) == 0) return 0;
+    struct stat status;
+    if (fstat(source, &status) == -1) return -1;
+    for (off_t position = 0; position < status.st_size;) {
+        off_t data = lseek(source, position, SEEK_DATA);
+        if (data == -1 && errno == ENXIO) break;
+        off_t end = data == -1 ? -1 : lseek(source, data, SEEK_HOLE);
+        if (data == -1 || end == -1) {
+            data = position;
+            end = status.st_size;
+        }
+        if (copy_range(source, target, data, end - data) == -1) return -1;
+        position = end;
+    }
+    return ftruncate(target, status.st_size);
+}
+
+void larder_copy_attributes(int source, int target) {
+    // The kernel's own limits, linux/limits.h.
+    enum { list_limit = 1 << 16, value_limit = 1 << 16 };
+    if (flistxattr(source, NULL, 0) <= 0) return;
+    char *names = malloc(list_limit + value_limit);
+    if (!names) return;
+    char *value = names + list_limit;
+    ssize_t listed = flistxattr(source, names, list_limit);
+    for (char *name = names; name < names + listed; name += strlen(name) + 1) {
+        ssize_t size = fgetxattr(source, name, value, value_limit);
+        if (size >= 0) fsetxattr(target, name, value, (size_t)size, 0);
+    }
+    free(names);
 }

@@ -122,11 +122,9 @@ struct Acquisition {
         let holders = Holders(place.directory)
         // Those who died with the instance before us; before our own record, so that only theirs are found.
         try holders.bury(book)
-        let identity = library.identity
         let record = LeaseRecord(
             token: Token.random(), cache: place.name, sharing: claim.sharing, readOnly: claim.isReadOnly, instance: number,
-            epoch: try book.nextEpoch(), since: .now, host: identity.host, pid: identity.pid, started: identity.started,
-            process: identity.process, uid: identity.uid, command: identity.command)
+            epoch: try book.nextEpoch(), by: library.identity)
         let held = Lease.Held(instance: lock, record: try holders.add(record, isDurable: number != nil && !claim.isReadOnly))
         let name = number.map(CacheLayout.instance) ?? CacheLayout.fresh(record.token)
         do throws(CacheError) {

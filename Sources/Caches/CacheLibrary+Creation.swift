@@ -88,26 +88,3 @@ enum InstanceRoot {
         try made.sync()
     }
 }
-
-/// Every instance of a cache, held exclusively: nobody uses it, and nobody waits.
-struct WholeCache: ~Copyable {
-    private let book: CacheBook
-    private let locks: [LockFile]
-
-    /// - Throws: `inUse`.
-    init(_ place: CachePlace) throws(CacheError) {
-        // With the book in hand nobody can take a ticket or make an instance.
-        let book = try CacheBook(place.directory, LockWaiter())
-        var locks: [LockFile] = []
-        var isFree = try book.nobodyWaits()
-        for number in try Instances.numbers(in: place.directory) where isFree {
-            let lock = try LockFile(CacheLayout.lock(number), in: place.directory)
-            isFree = try lock.take(.exclusive)
-            locks.append(lock)
-        }
-        let holders = try Holders(place.directory).living()
-        guard isFree && holders.isEmpty else { throw .inUse(place.name, holders) }
-        self.book = book
-        self.locks = locks
-    }
-}

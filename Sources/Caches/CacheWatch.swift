@@ -159,18 +159,20 @@ public final class CacheWatch: Sendable {
     /// Whom the events are about: each once, without those about this process's own leases.
     private func told(_ seen: [Notice]) -> [(Neighbours, wasClosed: Bool)] {
         var closed: [Int32: Bool] = [:]
+        var removed: [Neighbours] = []
         watched.withLock { watched in
             for notice in seen {
                 if notice.mask & UInt32(IN_Q_OVERFLOW) != 0 {
                     for watch in watched.keys { closed[watch] = true }
                 } else if notice.mask & UInt32(IN_IGNORED) != 0 {
                     // The cache was removed.
-                    for neighbours in watched.removeValue(forKey: notice.watch) ?? [] { neighbours.lostSight() }
+                    removed += watched.removeValue(forKey: notice.watch) ?? []
                 } else if !OwnLeases.contains(notice.token) {
                     closed[notice.watch] = closed[notice.watch] ?? false || notice.mask & UInt32(IN_CLOSE_WRITE) != 0
                 }
             }
         }
-        return watched.withLock { watched in closed.flatMap { watch, wasClosed in (watched[watch] ?? []).map { ($0, wasClosed) } } }
+        return removed.map { ($0, false) }
+            + watched.withLock { watched in closed.flatMap { watch, wasClosed in (watched[watch] ?? []).map { ($0, wasClosed) } } }
     }
 }

@@ -25,6 +25,24 @@ public struct LeaseRecord: Sendable, Hashable, Codable {
     /// At most 200 bytes: a program and what it was asked to do, in one or two words.
     public let command: String
 
+    init(
+        token: String, cache: CacheName, sharing: Sharing, readOnly: Bool, instance: Int?, epoch: UInt64, by identity: HolderIdentity
+    ) {
+        self.token = token
+        self.cache = cache
+        self.sharing = sharing
+        self.readOnly = readOnly
+        self.instance = instance
+        self.epoch = epoch
+        since = .now
+        host = identity.host
+        pid = identity.pid
+        started = identity.started
+        process = identity.process
+        uid = identity.uid
+        command = identity.command
+    }
+
     /// `larder run npm (process 4711 of uid 0 on builder-3) since 12:03:04`
     public var summary: String {
         let place = host == HolderIdentity.hostName ? "" : " on \(host)"

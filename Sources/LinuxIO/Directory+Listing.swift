@@ -7,10 +7,17 @@ public struct DirectoryEntry: Sendable, Hashable {
     /// `DT_REG`, `DT_DIR`, ...; `DT_UNKNOWN` where the filesystem does not say.
     public let type: UInt8
 
+    /// - Parameter name: neither empty nor `.` nor `..`, without `/` and NUL.
+    public init(name: [UInt8], type: UInt8 = UInt8(DT_UNKNOWN)) {
+        self.name = name
+        self.type = type
+    }
+
     /// The name for messages and for our own ASCII names: bytes that are not UTF-8 are replaced.
     public var text: String { String(decoding: name, as: UTF8.self) }
 
-    func withName<Value>(_ body: (UnsafePointer<CChar>) -> Value) -> Value {
+    /// Runs `body` with the name as system calls want it.
+    public func withName<Value>(_ body: (UnsafePointer<CChar>) -> Value) -> Value {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: name.count + 1) { buffer in
             for (position, byte) in name.enumerated() { buffer[position] = CChar(bitPattern: byte) }
             buffer[name.count] = 0

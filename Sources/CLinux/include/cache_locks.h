@@ -1,4 +1,4 @@
-// What leases on caches need of the kernel: locks on ranges of a file, and a way to end a thread's wait for one.
+// What caches need of the kernel: locks on ranges of a file, a way to end a thread's wait for one, and copies.
 #ifndef LARDER_CACHE_LOCKS_H
 #define LARDER_CACHE_LOCKS_H
 
@@ -29,6 +29,13 @@ int larder_sync_filesystem(int fd);
 
 // f_type of statfs(2), which tells filesystems apart; 0 where it cannot be had.
 uint32_t larder_filesystem_type(int fd);
+
+// Copies all of `source` to the empty file `target`: as a reference where the filesystem can, else data by data, so that holes
+// stay holes. 0, or -1 with errno.
+int larder_copy_content(int source, int target);
+
+// Copies the extended attributes that both sides allow.
+void larder_copy_attributes(int source, int target);
 
 // pidfd_open(2) and pidfd_send_signal(2): a process that stays the same one whatever becomes of its pid.
 int larder_process_open(int32_t pid);
