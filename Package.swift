@@ -166,6 +166,10 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // MARK: the same operations on two directories, and any difference
+        .target(name: "CPosixMachine", path: "Tests/PosixMachine/System"),
+        .executableTarget(name: "posix-machine", dependencies: ["CPosixMachine"], path: "Tests/PosixMachine/Machine", swiftSettings: optimised),
+
         // MARK: all of it, on real mounts
         .testTarget(
             name: "EndToEndTests",
