@@ -39,7 +39,7 @@ struct DirectoryReply {
         guard 1...Int(NAME_MAX) ~= name.count, !name.contains(UInt8(ascii: "/")) else { return true }
         guard let place = reserve(nameLength: name.count) else { return false }
         if hasEntries { write(larder_fuse_entry_out(entry, number: number), at: place) }
-        write(name, at: place, node: entry.attributes.node.rawValue, mode: entry.attributes.mode, next: next)
+        write(name, at: place, inode: entry.attributes.inode, mode: entry.attributes.mode, next: next)
         return true
     }
 
@@ -48,7 +48,7 @@ struct DirectoryReply {
         guard let place = reserve(nameLength: count) else { return false }
         if hasEntries { write(larder_fuse_entry_out(), at: place) }
         withUnsafeBytes(of: (UInt8(ascii: "."), UInt8(ascii: "."))) {
-            write(UnsafeRawBufferPointer(rebasing: $0.prefix(count)), at: place, node: node, mode: S_IFDIR, next: UInt64(count))
+            write(UnsafeRawBufferPointer(rebasing: $0.prefix(count)), at: place, inode: node, mode: S_IFDIR, next: UInt64(count))
         }
         return true
     }
@@ -68,9 +68,9 @@ struct DirectoryReply {
         buffer.storeBytes(of: entry, toByteOffset: place, as: larder_fuse_entry_out.self)
     }
 
-    private func write(_ name: UnsafeRawBufferPointer, at place: Int, node: UInt64, mode: UInt32, next: UInt64) {
+    private func write(_ name: UnsafeRawBufferPointer, at place: Int, inode: UInt64, mode: UInt32, next: UInt64) {
         let nameStart = place + headerSize
-        let record = larder_fuse_dirent(ino: node, off: next, namelen: UInt32(name.count), type: (mode & S_IFMT) >> 12)
+        let record = larder_fuse_dirent(ino: inode, off: next, namelen: UInt32(name.count), type: (mode & S_IFMT) >> 12)
         buffer.storeBytes(of: record, toByteOffset: nameStart - MemoryLayout<larder_fuse_dirent>.size, as: larder_fuse_dirent.self)
         UnsafeMutableRawBufferPointer(rebasing: buffer[nameStart..<used]).initializeMemory(as: UInt8.self, repeating: 0)
         UnsafeMutableRawBufferPointer(rebasing: buffer[nameStart..<nameStart + name.count]).copyMemory(from: name)

@@ -119,7 +119,7 @@ struct Served: Sendable {
 
 /// A child that a test beside this one is starting holds copies of all descriptors until its exec, so a mount may be busy
 /// for a moment.
-private func unmountWhenIdle(_ session: FuseSession) throws(MountError) {
+func unmountWhenIdle(_ session: FuseSession) throws(MountError) {
     var patience = 200
     while true {
         do throws(MountError) {
