@@ -36,4 +36,6 @@ enum ListedNode: Sendable {
     case synthetic(SyntheticNode)
     /// The root of an image tree, by the key of its serial.
     case tree(TreeKey)
+    /// The root of a live tree, whose lookups nobody counts.
+    case live(LiveTree)
 }

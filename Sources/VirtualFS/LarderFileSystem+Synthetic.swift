@@ -15,6 +15,8 @@ extension LarderFileSystem {
             case "status.json": return found(.status, .infinity)
             case "metrics": return found(.metrics, .infinity)
             case "images": return found(.images, .infinity)
+            case "caches": return found(.caches, .infinity)
+            case "leases": return found(.leases, .infinity)
             default: return SyntheticNode.Collection(rawValue: text).map { found(.collection($0), .infinity) } ?? absent(.infinity)
             }
         case .collection(let collection):
@@ -41,7 +43,11 @@ extension LarderFileSystem {
             guard let image = library.image(manifest: manifest) else { throw .stale }
             guard let position = Int(text), position >= 0, position < image.layers.count, "\(position)" == text else { return absent(.infinity) }
             return found(.imageLayer(path: path, manifest: manifest, position: position), .infinity)
-        case .readme, .status, .metrics, .imageDocument, .imageLayer, .blob:
+        case .caches:
+            return .ready(try lookupCache([UInt8](name)))
+        case .leases, .lease:
+            return .cold
+        case .readme, .status, .metrics, .imageDocument, .imageLayer, .leaseHolder, .blob:
             throw .notDirectory
         }
     }
@@ -71,7 +77,8 @@ extension LarderFileSystem {
         var attributes = Attributes(node: id, mode: 0, modifiedSeconds: startTime)
         switch node.shape {
         case .directory:
-            attributes.mode = 0o040555
+            // Root makes caches by mkdir; nothing else of these can be changed.
+            attributes.mode = node == .caches ? 0o040755 : 0o040555
             attributes.linkCount = 2
             attributes.size = 4096
         case .symlink:
@@ -170,6 +177,9 @@ extension LarderFileSystem {
             case .tree(let key):
                 guard let tree = mountedIfKnown(key) else { continue }
                 entry = rootEntry(tree)
+            case .live(let tree):
+                guard let root = try? rootEntry(tree) else { continue }
+                entry = root
             case .synthetic(let node):
                 let id = synthetic.id(of: node, counting: wantsEntries ? 1 : 0)
                 entry = self.entry(of: node, id: id, nameLifetime: 1)

@@ -14,6 +14,16 @@ extension LarderFileSystem {
         case .algorithm(let collection):
             guard let digest = Digest(hexBytes: name) else { return .absent(lifetime: .infinity) }
             return try await lookup(digest, in: collection)
+        case .leases:
+            guard let lease = try caches?.lease(text) else { return .absent(lifetime: 0) }
+            return entry(of: .lease(token: lease.token), nameLifetime: 0)
+        case .lease(let token):
+            guard let caches, let lease = try caches.lease(token) else { throw FSError.stale }
+            switch text {
+            case "holder.json": return entry(of: .leaseHolder(token: token), nameLifetime: .infinity)
+            case "root": return try rootEntry(try caches.tree(of: lease))
+            default: return .absent(lifetime: .infinity)
+            }
         default:
             throw FSError.stale
         }
@@ -54,6 +64,9 @@ extension LarderFileSystem {
         case .imageDocument(_, let manifest, .status):
             guard let image = library.image(manifest: manifest) else { throw FSError.stale }
             return OpenedFile(handle: documents.insert(try library.status(of: image).json), caching: .direct)
+        case .leaseHolder(let token):
+            guard let lease = try caches?.lease(token) else { throw FSError.stale }
+            return OpenedFile(handle: documents.insert(lease.json), caching: .direct)
         default:
             throw FSError.stale
         }
@@ -80,7 +93,7 @@ extension LarderFileSystem {
     private func listing(of node: SyntheticNode) async throws -> [Listing] {
         switch node {
         case .root:
-            return [item("README.txt", .readme), item("images", .images)]
+            return [item("README.txt", .readme), item("caches", .caches), item("images", .images), item("leases", .leases)]
                 + SyntheticNode.Collection.allCases.map { item($0.rawValue, .collection($0)) }
                 + [item("metrics", .metrics), item("status.json", .status)]
         case .collection(let collection):
@@ -103,7 +116,18 @@ extension LarderFileSystem {
         case .imageLayers(let path, let manifest):
             guard let image = library.image(manifest: manifest) else { throw FSError.stale }
             return image.layers.indices.map { item("\($0)", .imageLayer(path: path, manifest: manifest, position: $0)) }
-        case .readme, .status, .metrics, .imageDocument, .imageLayer, .blob:
+        case .caches:
+            guard let caches else { return [] }
+            // A cache that cannot be opened is not hidden from those beside it.
+            return try caches.names().compactMap { name in
+                (try? caches.tree(name)).map { Listing(name: Array(name.encoded.utf8), node: .live($0)) }
+            }
+        case .leases:
+            return try (caches?.leases() ?? []).map { item($0.token, .lease(token: $0.token)) }
+        case .lease(let token):
+            guard let caches, let lease = try caches.lease(token) else { throw FSError.stale }
+            return [item("holder.json", .leaseHolder(token: token)), Listing(name: Array("root".utf8), node: .live(try caches.tree(of: lease)))]
+        case .readme, .status, .metrics, .imageDocument, .imageLayer, .leaseHolder, .blob:
             throw FSError.notDirectory
         }
     }

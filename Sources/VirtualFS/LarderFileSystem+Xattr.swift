@@ -17,6 +17,7 @@ extension LarderFileSystem {
     }
 
     public func attribute(_ node: NodeID, _ name: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int {
+        if node.isLive { return try live(node).attribute(node, name, into: buffer) }
         let own = name.starts(with: "user.larder.".utf8) ? Own(rawValue: String(decoding: name, as: UTF8.self)) : nil
         guard node.serial != SyntheticTable.serial else {
             guard let own, let value = value(of: own, ofSynthetic: try synthetic.node(node)) else { throw .noAttribute }
@@ -41,6 +42,7 @@ extension LarderFileSystem {
     }
 
     public func attributeNames(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int {
+        if node.isLive { return try live(node).attributeNames(node, into: buffer) }
         var names: [UInt8] = []
         if node.serial == SyntheticTable.serial {
             let synthetic = try synthetic.node(node)

@@ -6,7 +6,8 @@ import OCI
 import Synchronization
 import TreeIndex
 
-/// The tree of a Larder mount: what Larder itself makes (`Synthetic...`), and image trees below it under their serials.
+/// The tree of a Larder mount: what Larder itself makes (`Synthetic...`), and below it image trees under their serials and
+/// caches as live trees.
 ///
 /// This file is the hot side: every operation answers from memory or says `.cold`. The cold twins are in
 /// `LarderFileSystem+Cold.swift`, what is synthetic in `LarderFileSystem+Synthetic.swift`.
@@ -15,6 +16,8 @@ public final class LarderFileSystem: FileSystem {
     let library: ImageLibrary
     let logger: Logger
     let trees: TreeTable
+    /// nil where one tree alone is mounted.
+    let caches: CacheTrees?
     let synthetic = SyntheticTable()
     let listings = HandleTable<[Listing]>()
     let documents = HandleTable<[UInt8]>()
@@ -26,12 +29,13 @@ public final class LarderFileSystem: FileSystem {
 
     /// The whole tree.
     public init(
-        library: ImageLibrary, logger: Logger, started: Int64, status: @escaping @Sendable () async -> String,
+        library: ImageLibrary, caches: CacheTrees?, logger: Logger, started: Int64, status: @escaping @Sendable () async -> String,
         metrics: @escaping @Sendable () -> [Metric]
     ) {
         root = SyntheticTable.root
         trees = TreeTable()
         self.library = library
+        self.caches = caches
         self.logger = logger
         startTime = started
         self.status = status
@@ -44,6 +48,7 @@ public final class LarderFileSystem: FileSystem {
         root = NodeID(serial: serial, ordinal: 0)
         trees = TreeTable()
         self.library = library
+        caches = nil
         self.logger = logger
         startTime = 0
         status = { "" }
@@ -55,6 +60,7 @@ public final class LarderFileSystem: FileSystem {
     // MARK: - Names
 
     public func lookup(_ parent: NodeID, _ name: UnsafeRawBufferPointer) throws(FSError) -> Answer<Entry> {
+        if parent.isLive { return try live(parent).lookup(parent, name) }
         guard parent.serial != SyntheticTable.serial else { return try lookupSynthetic(parent, name) }
         guard let tree = trees[parent.serial] else { throw .stale }
         guard let content = tree.content else { return .cold }
@@ -72,10 +78,15 @@ public final class LarderFileSystem: FileSystem {
     }
 
     public func forget(_ node: NodeID, count: UInt64) {
-        if node.serial == SyntheticTable.serial { synthetic.forget(node, count: count) }
+        if node.isLive {
+            try? live(node).forget(node, count: count)
+        } else if node.serial == SyntheticTable.serial {
+            synthetic.forget(node, count: count)
+        }
     }
 
     public func attributes(_ node: NodeID) throws(FSError) -> Answer<Entry> {
+        if node.isLive { return try live(node).attributes(node) }
         guard node.serial != SyntheticTable.serial else { return try attributesOfSynthetic(node) }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return node.ordinal == 0 ? .ready(tree.closedRoot) : .cold }
@@ -84,6 +95,7 @@ public final class LarderFileSystem: FileSystem {
     }
 
     public func readLink(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Answer<Int> {
+        if node.isLive { return try live(node).readLink(node, into: buffer) }
         guard node.serial != SyntheticTable.serial else { return .ready(try copy(try targetOfSynthetic(node), into: buffer)) }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return .cold }
@@ -110,6 +122,7 @@ public final class LarderFileSystem: FileSystem {
     // MARK: - Files
 
     public func open(_ node: NodeID, flags: Int32) throws(FSError) -> Answer<OpenedFile> {
+        if node.isLive { return try live(node).open(node, flags: flags) }
         guard flags & (O_WRONLY | O_RDWR | O_TRUNC) == 0 else { throw .readOnly }
         guard node.serial != SyntheticTable.serial else { return try openSynthetic(node) }
         guard let tree = trees[node.serial] else { throw .stale }
@@ -120,6 +133,7 @@ public final class LarderFileSystem: FileSystem {
     }
 
     public func backing(_ node: NodeID) throws(FSError) -> OwnedDescriptor? {
+        if node.isLive { return try live(node).backing(node) }
         if node.serial == SyntheticTable.serial { return try backingOfSynthetic(node) }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return nil }
@@ -130,6 +144,7 @@ public final class LarderFileSystem: FileSystem {
     public func read(
         _ node: NodeID, handle: UInt64, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer
     ) throws(FSError) -> Answer<Int> {
+        if node.isLive { return try live(node).read(node, handle: handle, at: offset, into: buffer) }
         guard node.serial != SyntheticTable.serial else { return try readSynthetic(node, handle, offset, buffer) }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return .cold }
@@ -143,12 +158,17 @@ public final class LarderFileSystem: FileSystem {
     }
 
     public func release(_ node: NodeID, handle: UInt64) {
-        if node.serial == SyntheticTable.serial { documents.remove(handle) }
+        if node.isLive {
+            try? live(node).release(node, handle: handle)
+        } else if node.serial == SyntheticTable.serial {
+            documents.remove(handle)
+        }
     }
 
     // MARK: - Directories
 
     public func openDirectory(_ node: NodeID) throws(FSError) -> Answer<OpenedDirectory> {
+        if node.isLive { return try live(node).openDirectory(node) }
         guard node.serial != SyntheticTable.serial else { return .cold }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return .cold }
@@ -161,6 +181,7 @@ public final class LarderFileSystem: FileSystem {
         _ node: NodeID, handle: UInt64, from offset: UInt64, wantsEntries: Bool,
         emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
     ) throws(FSError) {
+        if node.isLive { return try live(node).readDirectory(node, handle: handle, from: offset, wantsEntries: wantsEntries, emit: emit) }
         guard node.serial != SyntheticTable.serial else { return try readSyntheticDirectory(handle, offset, wantsEntries, emit) }
         guard let tree = trees[node.serial], let content = tree.content else { throw .stale }
         try Self.check(node, content)
@@ -176,7 +197,11 @@ public final class LarderFileSystem: FileSystem {
     }
 
     public func releaseDirectory(_ node: NodeID, handle: UInt64) {
-        if node.serial == SyntheticTable.serial { listings.remove(handle) }
+        if node.isLive {
+            try? live(node).releaseDirectory(node, handle: handle)
+        } else if node.serial == SyntheticTable.serial {
+            listings.remove(handle)
+        }
     }
 
     // MARK: - The filesystem itself

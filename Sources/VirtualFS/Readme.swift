@@ -1,7 +1,7 @@
 /// The text of `README.txt` at the mount point.
 enum Readme {
     static let text = """
-        This is a Larder mount: container images you can look into without pulling them.
+        This is a Larder mount: container images you can look into without pulling them, and caches that builds share.
 
           images/HOST[:PORT]/REPO:TAG/   an image; looking at the path is what resolves it
           images/HOST[:PORT]/REPO@sha256:HEX/
@@ -11,6 +11,8 @@ enum Readme {
           layers/sha256/HEX/             one layer's own files (whiteouts as overlayfs shows them)
           snapshots/sha256/HEX/          a stack of layers, by ChainID
           blobs/sha256/HEX               the raw bytes as the registry has them, verified
+          caches/ID/                     a cache's directory, live, to be read and written; mkdir makes one
+          leases/TOKEN/                  who holds a cache now: holder.json, and root/ as the holder has it
           status.json  metrics           how the daemon is doing
 
         `ls images/` lists what is known; any other reference can be looked up all the same, as in
@@ -21,7 +23,9 @@ enum Readme {
           getfattr -n user.larder.source FILE    local, or where it would come from
           getfattr -n user.larder.layer FILE     the layer it is in
           getfattr -n user.larder.digest FILE    sha256 of its content, once it is here
-        Nothing here can be written. Commands: larder pull, image, status, verify, doctor.
+        Images cannot be changed. A change in caches/ waits while somebody has the cache to himself; `larder run --mount=...`
+        gives a command a cache at the place where it looks for one.
+        Commands: larder run, cache, lease, env, pull, image, status, verify, doctor.
 
         """
 }

@@ -17,6 +17,12 @@ enum SyntheticNode: Hashable, Sendable {
     case imageLayers(path: String, manifest: Digest)
     case imageLayer(path: String, manifest: Digest, position: Int)
 
+    case caches
+    case leases
+    /// `leases/TOKEN`, as long as it is held.
+    case lease(token: String)
+    case leaseHolder(token: String)
+
     case collection(Collection)
     case algorithm(Collection)
     /// `blobs/sha256/HEX`; the size in bytes is known before the content is here.
@@ -38,8 +44,8 @@ enum SyntheticNode: Hashable, Sendable {
 
     var shape: Shape {
         switch self {
-        case .root, .images, .repositories, .image, .imageLayers, .collection, .algorithm: .directory
-        case .readme, .status, .metrics, .imageDocument, .blob: .file
+        case .root, .images, .repositories, .image, .imageLayers, .caches, .leases, .lease, .collection, .algorithm: .directory
+        case .readme, .status, .metrics, .imageDocument, .leaseHolder, .blob: .file
         case .imageLayer: .symlink
         }
     }
@@ -47,12 +53,12 @@ enum SyntheticNode: Hashable, Sendable {
     /// Whether the content is made anew at every open, so that its size is not known before.
     var isLive: Bool {
         switch self {
-        case .status, .metrics, .imageDocument(_, _, .status): true
+        case .status, .metrics, .imageDocument(_, _, .status), .leaseHolder: true
         default: false
         }
     }
 
     /// The nodes that always exist keep the same ordinals for ever; `root` comes first.
     static let permanent: [SyntheticNode] =
-        [.root, .readme, .status, .metrics, .images] + Collection.allCases.map { .collection($0) } + Collection.allCases.map { .algorithm($0) }
+        [.root, .readme, .status, .metrics, .images, .caches, .leases] + Collection.allCases.map { .collection($0) } + Collection.allCases.map { .algorithm($0) }
 }

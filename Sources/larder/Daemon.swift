@@ -1,3 +1,4 @@
+import Caches
 import FuseBridge
 import Glibc
 import Images
@@ -10,7 +11,7 @@ import VirtualFS
 struct Daemon {
     let settings: Settings
     let options: FuseSession.Options
-    /// `images/REF`, `layers/…` or `snapshots/…` to be mounted alone; nil for the whole tree.
+    /// `images/REF`, `layers/…`, `snapshots/…` or `caches/ID` to be mounted alone; nil for the whole tree.
     let tree: String?
     /// Called when the mount can be used.
     let onReady: @Sendable () -> Void
@@ -22,14 +23,21 @@ struct Daemon {
     private func serve(_ library: ImageLibrary) async throws {
         let started = Int64(time(nil))
         let counters = CounterBox()
-        let fileSystem: LarderFileSystem
-        if let tree {
+        let invalidation = Invalidation()
+        let caches = CacheTrees(library: CacheLibrary(library.store, command: "larder mount"), invalidation: invalidation)
+        defer { caches.close() }
+        let fileSystem: any FileSystem
+        if let tree, let cache = Self.cache(tree) {
+            fileSystem = try open(cache, caches)
+        } else if let tree {
             let (content, key) = try await resolve(tree, library)
             fileSystem = try LarderFileSystem(library: library, logger: library.logger, tree: content, key: key)
         } else {
-            let report = DaemonReport(settings: settings, library: library, started: started, mountPoint: options.mountPoint, counters: counters)
+            let report = DaemonReport(
+                settings: settings, library: library, caches: caches, started: started, mountPoint: options.mountPoint, counters: counters)
             fileSystem = LarderFileSystem(
-                library: library, logger: library.logger, started: started, status: { await report.json() }, metrics: { report.metrics() }
+                library: library, caches: caches, logger: library.logger, started: started, status: { await report.json() },
+                metrics: { report.metrics() }
             )
         }
         let session = try FuseSession(fileSystem: fileSystem, options: options, logger: library.logger)
@@ -51,6 +59,7 @@ struct Daemon {
                 try DedicatedThread.start("larder-session") {
                     done.resume(with: Result {
                         try session.run {
+                            if session.canInvalidate { invalidation.set { session.invalidateAll() } }
                             library.logger.notice("mounted", metadata: ["mount": "\(options.mountPoint)", "store": "\(settings.storePath)", "passthrough": "\(session.hasPassthrough)"])
                             onReady()
                             Readiness.announce()
@@ -64,10 +73,23 @@ struct Daemon {
         library.logger.notice("unmounted", metadata: ["mount": "\(options.mountPoint)"])
     }
 
+    /// The cache that `--tree caches/ID` names; nil for another tree.
+    static func cache(_ tree: String) -> CacheName? {
+        tree.hasPrefix("caches/") ? CacheName(encoded: tree.dropFirst(7).utf8) ?? CacheName(String(tree.dropFirst(7))) : nil
+    }
+
+    private func open(_ cache: CacheName, _ caches: CacheTrees) throws -> LiveTree {
+        do {
+            return try caches.tree(cache)
+        } catch FSError.notFound {
+            throw CacheError.missing(cache)
+        }
+    }
+
     /// Opens the tree that `--tree` names, before anything is mounted.
     private func resolve(_ path: String, _ library: ImageLibrary) async throws -> (ContentTree, key: String) {
         let parts = path.split(separator: "/", maxSplits: 1).map(String.init)
-        guard parts.count == 2 else { throw Failure(.usage, "--tree '\(path)': use images/REF, layers/sha256/HEX or snapshots/sha256/HEX") }
+        guard parts.count == 2 else { throw Failure(.usage, "--tree '\(path)': use images/REF, layers/sha256/HEX, snapshots/sha256/HEX or caches/ID") }
         var rest = parts[1]
         if rest.hasSuffix("/rootfs") { rest.removeLast(7) }
         switch parts[0] {
@@ -83,7 +105,7 @@ struct Daemon {
             guard let owner = try await library.snapshotOwners(digest).first else { throw Failure(.notFound, "no known image has the snapshot \(digest)") }
             return (try await library.snapshot(of: owner.image, count: owner.count), "mount/snapshots/\(digest)")
         default:
-            throw Failure(.usage, "--tree '\(path)': use images/REF, layers/sha256/HEX or snapshots/sha256/HEX")
+            throw Failure(.usage, "--tree '\(path)': use images/REF, layers/sha256/HEX, snapshots/sha256/HEX or caches/ID")
         }
     }
 }

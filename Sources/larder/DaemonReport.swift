@@ -1,3 +1,4 @@
+import Caches
 import FoundationEssentials
 import FuseBridge
 import Glibc
@@ -20,6 +21,7 @@ final class CounterBox: Sendable {
 struct DaemonReport: Sendable {
     let settings: Settings
     let library: ImageLibrary
+    let caches: CacheTrees
     let started: Int64
     let mountPoint: String
     let counters: CounterBox
@@ -30,6 +32,13 @@ struct DaemonReport: Sendable {
             var digest: Digest
             var size: UInt64
             var complete: Bool
+        }
+
+        struct Cache: Codable, Sendable {
+            var name: String
+            var path: String
+            /// Leases on it, whoever holds them.
+            var leases: [LeaseRecord]
         }
 
         struct Network: Codable, Sendable {
@@ -48,6 +57,7 @@ struct DaemonReport: Sendable {
         var residentBytes: UInt64
         var storeFreeBytes: UInt64
         var images: [Image]
+        var caches: [Cache]
         var network: Network
         var fuseRequests: [String: UInt64]
     }
@@ -57,11 +67,15 @@ struct DaemonReport: Sendable {
             let status = library.status(of: image)
             return Document.Image(reference: status.reference, digest: status.digest, size: status.size, complete: status.complete)
         }
+        let held = try caches.library.leases()
+        let caches = try caches.library.names().map { name in
+            Document.Cache(name: name.text, path: "caches/" + name.encoded, leases: held.filter { $0.cache == name })
+        }
         let network = library.networkCounters
         return Document(
             version: Version.current, pid: getpid(), mountPoint: mountPoint, store: settings.storePath, platform: settings.platform.description,
             uptimeSeconds: Int64(time(nil)) - started, residentBytes: Self.residentBytes, storeFreeBytes: library.store.freeSpace,
-            images: images.sorted { $0.reference < $1.reference },
+            images: images.sorted { $0.reference < $1.reference }, caches: caches,
             network: .init(requests: network.requests, bytesReceived: network.bytesReceived, retries: network.retries, failures: network.failures),
             fuseRequests: Dictionary(counters.snapshot.map { ($0.name, $0.count) }) { $1 }
         )
@@ -89,6 +103,10 @@ struct DaemonReport: Sendable {
             Metric("larder_registry_retries_total", "Requests that had to be repeated.", value: Double(network.retries)),
             Metric("larder_registry_failures_total", "Requests that failed for good.", value: Double(network.failures)),
         ]
+        if let held = try? caches.library.leases() {
+            metrics.append(Metric("larder_leases", "Leases on caches, whoever holds them.", .gauge, value: Double(held.count)))
+        }
+        metrics.append(Metric("larder_path_leases", "Caches held for changes that came by path.", .gauge, value: Double(caches.heldCount)))
         for (name, count) in counters.snapshot {
             metrics.append(Metric("larder_fuse_requests_total", "Requests from the kernel, by operation.", labels: [("operation", name)], value: Double(count)))
         }

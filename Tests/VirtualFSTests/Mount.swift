@@ -29,7 +29,7 @@ final class Mount: Sendable {
         var options = ImageLibrary.Options()
         adjust(&options)
         library = ImageLibrary(store: store, remote: Remote(configuration: configuration, logger: logger), options: options, logger: logger, threads: 2)
-        fileSystem = LarderFileSystem(library: library, logger: logger, started: 1_700_000_000, status: { "{\"up\":true}\n" }) {
+        fileSystem = LarderFileSystem(library: library, caches: nil, logger: logger, started: 1_700_000_000, status: { "{\"up\":true}\n" }) {
             [Metric("larder_test", "A figure.", .gauge, labels: [("kind", "a\"b")], value: 2)]
         }
     }

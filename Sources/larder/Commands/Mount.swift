@@ -10,13 +10,13 @@ import VirtualFS
 
 struct Mount: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Mount the tree of images, or one immutable tree alone.",
+        abstract: "Mount the tree of images and caches, or one tree alone.",
         discussion: """
             Returns when the mount is ready, and serves it in the background until `larder umount DIR`. With
             --foreground it stays and unmounts on SIGINT or SIGTERM.
 
             --tree mounts one tree alone: images/REF, layers/sha256/HEX or snapshots/sha256/HEX. The kernel then caches
-            everything for ever and a warm tree costs no request at all.
+            everything for ever and a warm tree costs no request at all. --tree caches/ID mounts one cache, to be changed.
             """
     )
 
@@ -34,6 +34,9 @@ struct Mount: AsyncParsableCommand {
 
     @Flag(name: .long, inversion: .prefixedNo, help: "Let the kernel read complete large files itself (root only).")
     var passthrough: Bool?
+
+    @Flag(name: .long, help: "Let nobody change a cache through this mount.")
+    var readOnly = false
 
     @Flag(name: .long, help: "Honour set-user-ID bits and file capabilities.")
     var suid = false
@@ -83,12 +86,14 @@ struct Mount: AsyncParsableCommand {
     }
 
     private func options(_ settings: Settings) -> FuseSession.Options {
-        var flags: FuseSession.MountFlags = .readOnly
+        // Images are never changed; that caches are in the same mount keeps the kernel from knowing it.
+        let isImmutable = tree.map { Daemon.cache($0) == nil } ?? false
+        var flags: FuseSession.MountFlags = isImmutable || readOnly ? .readOnly : []
         if !suid { flags.insert(.noSetuid) }
         if !dev { flags.insert(.noDevices) }
         if noexec { flags.insert(.noExecution) }
         return FuseSession.Options(
-            mountPoint: directory, profile: tree == nil ? .full : .zeroMessage, allowOther: settings.allowOther,
+            mountPoint: directory, profile: isImmutable ? .zeroMessage : .full, allowOther: settings.allowOther,
             passthrough: settings.passthrough, name: tree ?? "larder", flags: flags
         )
     }
