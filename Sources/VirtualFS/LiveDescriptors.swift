@@ -1,7 +1,8 @@
 import LinuxIO
 import Synchronization
 
-/// An open descriptor that several operations use at once; it closes when the last lets go.
+/// An open descriptor that several operations use at once; it closes when the last lets go. Whoever uses `raw` keeps the
+/// file itself until after the call (`extendLifetime`): the number alone would soon be another file's.
 final class LiveFile: Sendable {
     let descriptor: OwnedDescriptor
     /// Neither: it was opened O_PATH.

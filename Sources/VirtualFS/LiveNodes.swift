@@ -156,13 +156,17 @@ extension LiveNodes {
 extension LiveNodes {
     func place(of node: NodeID) -> LivePlace? { withShard(of: node) { $0.places[node.rawValue] } }
 
-    /// A node keeps the one place where it was seen last.
-    func put(_ node: NodeID, in parent: NodeID, _ name: UnsafeRawBufferPointer) {
-        let isSame = withShard(of: node) { shard in
+    func isPlaced(_ node: NodeID, in parent: NodeID, _ name: UnsafeRawBufferPointer) -> Bool {
+        withShard(of: node) { shard in
             guard let place = shard.places[node.rawValue] else { return false }
             return place.parent == parent && place.name.elementsEqual(name)
         }
-        if isSame || node == parent { return }
+    }
+
+    /// A node keeps the one place where it was seen last.
+    func put(_ node: NodeID, in parent: NodeID, _ name: UnsafeRawBufferPointer) {
+        adopted(node)
+        if isPlaced(node, in: parent, name) || node == parent { return }
         counted(children: 1, of: parent)
         let before = withShard(of: node) { shard -> LivePlace? in
             guard shard.slot(of: node.rawValue) != nil else { return LivePlace(parent: parent, name: []) }

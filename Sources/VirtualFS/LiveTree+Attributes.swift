@@ -6,12 +6,14 @@ extension LiveTree {
     public func attributes(_ node: NodeID) throws(FSError) -> Answer<Entry> {
         let lifetime = gate.lifetime
         let file = try anyFile(node)
+        defer { extendLifetime(file) }
         return .ready(Self.entry(node, try status(of: file.raw), lifetime: lifetime))
     }
 
     /// In the order in which the kernel applies them. The first that fails ends it; a single system call changes one kind only.
     public func setAttributes(_ node: NodeID, handle: UInt64?, _ change: AttributeChange, for caller: Caller) throws(FSError) -> Entry {
         let file = change.size == nil ? try anyFile(node) : try contentFile(node, writing: true)
+        defer { extendLifetime(file) }
         if change.uid != nil || change.gid != nil {
             // The all-ones id leaves what is there.
             try Self.check(larder_chown(file.raw, change.uid ?? .max, change.gid ?? .max))
@@ -50,9 +52,11 @@ extension LiveTree {
     }
 
     public func readLink(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Answer<Int> {
-        let count = larder_read_link(try anyFile(node).raw, buffer.baseAddress, buffer.count)
-        // What readlinkat(2) says for "" and something else than a link.
-        if count == -ENOENT { throw .invalid }
+        let file = try anyFile(node)
+        defer { extendLifetime(file) }
+        let count = larder_read_link(file.raw, buffer.baseAddress, buffer.count)
+        // What readlinkat(2) says for "" and something else than a link, opened O_PATH or not.
+        if count == -ENOENT || count == -EBADF { throw .invalid }
         return .ready(Int(try Self.check(count)))
     }
 
@@ -60,19 +64,23 @@ extension LiveTree {
 
     public func attribute(_ node: NodeID, _ name: UnsafeRawBufferPointer, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int {
         let file = try anyFile(node)
+        defer { extendLifetime(file) }
         return try Self.withAttributeName(name) { name throws(FSError) in
             try Self.check(larder_get_attribute(file.raw, name, buffer.baseAddress, buffer.count))
         }
     }
 
     public func attributeNames(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int {
-        try Self.check(larder_list_attributes(try anyFile(node).raw, buffer.baseAddress, buffer.count))
+        let file = try anyFile(node)
+        defer { extendLifetime(file) }
+        return try Self.check(larder_list_attributes(file.raw, buffer.baseAddress, buffer.count))
     }
 
     public func setAttribute(
         _ node: NodeID, _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, flags: Int32, for caller: Caller
     ) throws(FSError) {
         let file = try anyFile(node)
+        defer { extendLifetime(file) }
         try Self.withAttributeName(name) { name throws(FSError) in
             _ = try Self.check(larder_set_attribute(file.raw, name, value.baseAddress, value.count, flags))
         }
@@ -80,6 +88,7 @@ extension LiveTree {
 
     public func removeAttribute(_ node: NodeID, _ name: UnsafeRawBufferPointer, for caller: Caller) throws(FSError) {
         let file = try anyFile(node)
+        defer { extendLifetime(file) }
         try Self.withAttributeName(name) { name throws(FSError) in _ = try Self.check(larder_remove_attribute(file.raw, name)) }
     }
 

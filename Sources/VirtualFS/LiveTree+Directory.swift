@@ -17,6 +17,7 @@ extension LiveTree {
         emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
     ) throws(FSError) {
         let directory = try directory(node)
+        defer { extendLifetime(directory) }
         let listing = OwnedDescriptor(owning: try Self.check(relieved {
             let raw = openat(directory.raw, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             return raw >= 0 ? raw : -errno

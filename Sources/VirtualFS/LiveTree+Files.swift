@@ -22,6 +22,7 @@ extension LiveTree {
                 complete = try isPlain(file)
             } else if before == 0 || !isPrivileged {
                 let file = try contentFile(node, writing: writes)
+                defer { extendLifetime(file) }
                 if writes { complete = try isPlain(file) }
             }
             return .ready(opened(writes: writes, complete: complete))
@@ -47,6 +48,7 @@ extension LiveTree {
         _ parent: NodeID, _ name: UnsafeRawBufferPointer, mode: UInt32, flags: Int32, for caller: Caller
     ) throws(FSError) -> (Entry, OpenedFile) {
         let directory = try directory(parent)
+        defer { extendLifetime(directory) }
         return try Self.withComponent(name) { component throws(FSError) in
             let raw: Int32
             do throws(FSError) {
@@ -56,9 +58,10 @@ extension LiveTree {
                 guard error == .system(EEXIST), flags & O_EXCL == 0 else { throw error }
                 return try openExisting(parent, name, flags: flags)
             }
-            let (entry, file) = try begin(OwnedDescriptor(owning: raw), writes: flags & O_ACCMODE != O_RDONLY, mode: mode)
+            let file = LiveFile(OwnedDescriptor(owning: raw), canRead: true, canWrite: true)
+            let (entry, opened) = try begin(file, writes: flags & O_ACCMODE != O_RDONLY, mode: mode)
             if !isPrivileged { nodes.put(entry.attributes.node, in: parent, name) }
-            return (entry, file)
+            return (entry, opened)
         }
     }
 
@@ -80,17 +83,18 @@ extension LiveTree {
 
     public func createUnnamed(_ parent: NodeID, mode: UInt32, flags: Int32, for caller: Caller) throws(FSError) -> (Entry, OpenedFile) {
         let directory = try directory(parent)
+        defer { extendLifetime(directory) }
         let raw = try asCaller(caller) {
             let raw = openat(directory.raw, ".", O_RDWR | larder_o_tmpfile | (flags & O_EXCL) | O_CLOEXEC, mode)
             return raw >= 0 ? raw : -errno
         }
-        let (entry, file) = try begin(OwnedDescriptor(owning: raw), writes: true, mode: mode)
-        if let kept = files[entry.attributes.node] { nodes.keep(entry.attributes.node, kept) }
-        return (entry, file)
+        let file = LiveFile(OwnedDescriptor(owning: raw), canRead: true, canWrite: true)
+        let (entry, opened) = try begin(file, writes: true, mode: mode)
+        nodes.keep(entry.attributes.node, file)
+        return (entry, opened)
     }
 
-    private func begin(_ made: consuming OwnedDescriptor, writes: Bool, mode: UInt32) throws(FSError) -> (Entry, OpenedFile) {
-        let file = LiveFile(made, canRead: true, canWrite: true)
+    private func begin(_ file: LiveFile, writes: Bool, mode: UInt32) throws(FSError) -> (Entry, OpenedFile) {
         var object = larder_object()
         let node = nodes.remember(try look(file.raw, "", &object), opening: true)
         files.put(node, file)
@@ -101,6 +105,7 @@ extension LiveTree {
     /// unless an operation comes to us, which then opens it again.
     public func backing(_ node: NodeID) throws(FSError) -> OwnedDescriptor? {
         let file = try contentFile(node, writing: false)
+        defer { extendLifetime(file) }
         files.remove(node)
         nodes.backed(node)
         do throws(SystemError) {

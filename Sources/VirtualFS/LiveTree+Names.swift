@@ -7,6 +7,7 @@ extension LiveTree {
     public func lookup(_ parent: NodeID, _ name: UnsafeRawBufferPointer) throws(FSError) -> Answer<Entry> {
         let lifetime = gate.lifetime
         let directory = try directory(parent)
+        defer { extendLifetime(directory) }
         do throws(FSError) {
             return .ready(try Self.withComponent(name) { component throws(FSError) in
                 try remember(parent, directory, name, component, lifetime)
@@ -60,6 +61,7 @@ extension LiveTree {
         _ parent: NodeID, _ name: UnsafeRawBufferPointer, for caller: Caller, _ call: (Int32, UnsafePointer<CChar>) -> Int32
     ) throws(FSError) -> Entry {
         let directory = try directory(parent)
+        defer { extendLifetime(directory) }
         return try Self.withComponent(name) { component throws(FSError) in
             _ = try asCaller(caller) { call(directory.raw, component) }
             return try remember(parent, directory, name, component, gate.lifetime)
@@ -69,7 +71,9 @@ extension LiveTree {
     public func link(_ node: NodeID, to parent: NodeID, _ name: UnsafeRawBufferPointer, for caller: Caller) throws(FSError) -> Entry {
         try requireOwn(node)
         let file = try anyFile(node)
+        defer { extendLifetime(file) }
         let directory = try directory(parent)
+        defer { extendLifetime(directory) }
         let object = try Self.withComponent(name) { component throws(FSError) in
             try Self.check(larder_link_object(file.raw, directory.raw, component))
             return try status(of: file.raw)

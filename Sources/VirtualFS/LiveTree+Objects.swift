@@ -122,6 +122,7 @@ extension LiveTree {
         guard let known = nodes.known(node) else { throw .stale }
         let result: Int32
         if known.isOrphan, let orphan = nodes.orphan(node) {
+            defer { extendLifetime(orphan) }
             // O_NOFOLLOW would stop at the link in /proc.
             result = flags & larder_o_path != 0 ? fcntl(orphan.raw, F_DUPFD_CLOEXEC, 0) : larder_reopen(orphan.raw, flags & ~O_NOFOLLOW)
         } else if isPrivileged {
@@ -152,6 +153,7 @@ extension LiveTree {
         }
         guard let place = nodes.place(of: node) else { throw .stale }
         let parent = try directory(place.parent)
+        defer { extendLifetime(parent) }
         let raw = try place.name.span.withUnsafeBytes { name throws(FSError) -> Int32 in
             try Self.withComponent(name) { name throws(FSError) -> Int32 in
                 try Self.check(relieved { larder_open_component(parent.raw, name, larder_o_path, 0) })

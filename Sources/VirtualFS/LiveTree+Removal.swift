@@ -8,6 +8,8 @@ extension LiveTree {
     private struct Victim {
         let node: NodeID
         let file: LiveFile
+        let isDirectory: Bool
+        let links: UInt32
     }
 
     public func unlink(_ parent: NodeID, _ name: UnsafeRawBufferPointer, for caller: Caller) throws(FSError) {
@@ -20,10 +22,11 @@ extension LiveTree {
 
     private func remove(_ parent: NodeID, _ name: UnsafeRawBufferPointer, flags: Int32) throws(FSError) {
         let directory = try directory(parent)
+        defer { extendLifetime(directory) }
         try Self.withComponent(name) { component throws(FSError) in
             let victim = victim(directory, component)
             guard unlinkat(directory.raw, component, flags) == 0 else { throw .system(errno) }
-            settle(victim)
+            settle(victim, parent, name)
         }
     }
 
@@ -33,7 +36,9 @@ extension LiveTree {
     ) throws(FSError) {
         try requireOwn(newParent)
         let source = try directory(parent)
+        defer { extendLifetime(source) }
         let target = try directory(newParent)
+        defer { extendLifetime(target) }
         try Self.withComponent(name) { old throws(FSError) in
             try Self.withComponent(newName) { new throws(FSError) in
                 let isReplacing = flags & (Self.noReplace | Self.exchange) == 0
@@ -43,7 +48,7 @@ extension LiveTree {
                 let call = { larder_rename(source.raw, old, target.raw, new, flags) }
                 // A whiteout is made, so it belongs to the caller.
                 if flags & Self.whiteout != 0 { _ = try asCaller(caller, call) } else { try Self.check(call()) }
-                settle(victim)
+                settle(victim, newParent, newName)
                 if let moved { nodes.put(moved, in: newParent, newName) }
                 if let exchanged { nodes.put(exchanged, in: parent, name) }
             }
@@ -67,18 +72,18 @@ extension LiveTree {
         guard raw >= 0 else { return nil }
         let file = LiveFile(OwnedDescriptor(owning: raw))
         var object = larder_object()
+        defer { extendLifetime(file) }
         guard let identity = try? look(raw, "", &object), let node = nodes.node(of: identity) else { return nil }
-        return Victim(node: node, file: file)
+        return Victim(node: node, file: file, isDirectory: object.mode & S_IFMT == S_IFDIR, links: object.links)
     }
 
-    private func settle(_ victim: Victim?) {
+    /// The name has gone. Keeps what has no other for those who still use it; a name that somebody adds at this moment
+    /// only makes that superfluous.
+    private func settle(_ victim: Victim?, _ parent: NodeID, _ name: UnsafeRawBufferPointer) {
         guard let victim else { return }
-        guard let object = try? status(of: victim.file.raw) else { return }
-        if object.mode & S_IFMT == S_IFDIR {
-            directories.remove(victim.node)
-        } else if object.links > 0 {
-            return
-        }
+        if victim.isDirectory { directories.remove(victim.node) }
+        // By place, an object is also lost when it is another name of it that goes.
+        guard victim.isDirectory || victim.links <= 1 || (!isPrivileged && nodes.isPlaced(victim.node, in: parent, name)) else { return }
         nodes.keep(victim.node, victim.file)
     }
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <sys/xattr.h>
 
 // What statx(2) says, in the order and widths that the FUSE protocol wants.
 struct larder_object {
