@@ -75,17 +75,18 @@ struct Machine {
         guard case .different(let difference) = outcome else { return 0 }
         print("\nDIFFERENCE at operation \(difference.index) of seed \(seed): \(difference.operation.line)\n\(difference.text)\nbefore it:")
         for line in difference.before { print("  \(line)") }
-        try shrink(operations)
+        try shrink(operations, difference.operation.kind)
         return 1
     }
 
-    private func shrink(_ operations: [Operation]) throws {
+    /// Another kind of operation that differs is another story.
+    private func shrink(_ operations: [Operation], _ kind: Kind) throws {
         var tries = 0
         var shrinking = Shrinking { tried in
             tries += 1
             guard let (outcome, _) = try? compare("try\(tries)", { $0 < tried.count ? tried[$0] : nil }) else { return nil }
-            if case .different(let difference) = outcome { return difference }
-            return nil
+            guard case .different(let difference) = outcome, difference.operation.kind == kind else { return nil }
+            return difference
         }
         guard let (short, difference) = shrinking.shrink(operations) else {
             print("\nThe same sequence in new directories made no difference: it depends on time or on what was there.")
