@@ -98,9 +98,15 @@ let package = Package(
             dependencies: ["CLinux", "LinuxIO", "OCI", "Store", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict
         ),
+        .executableTarget(
+            name: "CacheContender",
+            dependencies: ["Caches", "LinuxIO", "Store", .product(name: "Logging", package: "swift-log")],
+            path: "Tests/CacheContender",
+            swiftSettings: strict
+        ),
         .testTarget(
             name: "CachesTests",
-            dependencies: ["Caches", "LinuxIO", "Store", "TestSupport", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["CacheContender", "Caches", "LinuxIO", "Store", "TestSupport", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict
         ),
 
@@ -113,7 +119,7 @@ let package = Package(
         .testTarget(
             name: "VirtualFSTests",
             dependencies: [
-                "Caches", "Images", "LinuxIO", "OCI", "Remote", "Store", "TestSupport", "TreeIndex", "VirtualFS",
+                "CLinux", "Caches", "Images", "LinuxIO", "OCI", "Remote", "Store", "TestSupport", "TreeIndex", "VirtualFS",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict

@@ -68,7 +68,8 @@ final class LiveNodes: Sendable {
         }
     }
 
-    func forget(_ node: NodeID, count: UInt64) {
+    /// True where the kernel knows it no more.
+    func forget(_ node: NodeID, count: UInt64) -> Bool {
         change(node) { $0.lookups -= min($0.lookups, count) }
     }
 
@@ -110,16 +111,19 @@ final class LiveNodes: Sendable {
     /// Bytes of memory for the table itself.
     var footprint: Int { (0..<Self.shardCount).reduce(0) { sum, shard in sum + shards[shard].withLock { $0.footprint } } }
 
-    private func change(_ node: NodeID, _ body: (inout LiveRecord) -> Void) {
+    /// True where that left nothing to remember.
+    @discardableResult
+    private func change(_ node: NodeID, _ body: (inout LiveRecord) -> Void) -> Bool {
         var left: LiveShard.Leaving?
         withShard(of: node) { shard in
             guard let slot = shard.slot(of: node.rawValue) else { return }
             body(&shard.records[slot])
             if shard.records[slot].isUnused { left = shard.remove(slot) }
         }
-        guard let left else { return }
+        guard let left else { return false }
         if left.orphan?.isIdle == true { idleOrphans.subtract(1, ordering: .relaxed) }
         if let place = left.place { counted(children: -1, of: place.parent) }
+        return true
     }
 }
 

@@ -31,7 +31,7 @@ extension LiveTree {
 
     public func forget(_ node: NodeID, count: UInt64) {
         guard node != root, LiveNumbers.tree(of: node) == number else { return }
-        nodes.forget(node, count: count)
+        if nodes.forget(node, count: count) { directories.remove(node) }
     }
 
     public func makeNode(
