@@ -135,8 +135,10 @@ struct Acquisition {
             let unclean = try number.flatMap { number throws(CacheError) in
                 place.directory.exists(CacheLayout.unclean(number)) ? try UncleanMark.read(of: number, in: place.directory) ?? .unknown(record) : nil
             }
-            return Lease(
-                record, at: library.path(of: place.name) + "/" + name, directory, settings, in: place, held, unclean: unclean)
+            if let number, number != CacheLayout.main, settings.isAddOnly {
+                try inCache { () throws(SystemError) in try Merging.expect(from: number, in: place) }
+            }
+            return Lease(record, directory, settings, in: place, of: library, held, unclean: unclean)
         } catch {
             _ = try? holders.remove(record.token)
             OwnLeases.remove(record.token)

@@ -9,6 +9,7 @@
 ///       locks/queue            byte N is locked by whoever has ticket N and waits
 ///       locks/N                locked, shared or exclusive, by whoever holds instance N; its mtime is the last use
 ///       holders/TOKEN.json     who holds what (`LeaseRecord`), locked by its writer: an unlocked one is of the dead
+///       unmerged/N             a private user of instance N may have added something that main does not have
 ///       unclean/N.json         the record of the first holder that died with instance N
 ///
 /// A lock file is never unlinked while the cache lives: one process could lock the old file and another a new one.
@@ -19,7 +20,8 @@ enum CacheLayout {
     static let locks = "locks"
     static let holders = "holders"
     static let unclean = "unclean"
-    static let directories = [instances, fresh, locks, holders, unclean]
+    static let unmerged = "unmerged"
+    static let directories = [instances, fresh, locks, holders, unclean, unmerged]
 
     static let book = "locks/book"
     static let queue = "locks/queue"
@@ -30,6 +32,7 @@ enum CacheLayout {
     static func lock(_ number: Int) -> String { "\(locks)/\(number)" }
     static func holder(_ token: String) -> String { "\(holders)/\(token)\(recordSuffix)" }
     static func unclean(_ number: Int) -> String { "\(unclean)/\(number).json" }
+    static func unmerged(_ number: Int) -> String { "\(unmerged)/\(number)" }
     static let recordSuffix = ".json"
 
     /// Sizes of what is read whole, in bytes.

@@ -13,6 +13,7 @@ public final class Lease: Sendable {
     public let path: String
     /// The cache's settings when the lease began.
     public let settings: CacheSettings
+    let library: CacheLibrary
     let place: CachePlace
     private let held: Mutex<Held?>
     private let mark: Mutex<UncleanMark?>
@@ -23,9 +24,13 @@ public final class Lease: Sendable {
         let record: LockFile
     }
 
-    init(_ record: LeaseRecord, at path: String, _ directory: Directory, _ settings: CacheSettings, in place: CachePlace, _ held: Held, unclean: UncleanMark?) {
+    init(
+        _ record: LeaseRecord, _ directory: Directory, _ settings: CacheSettings, in place: CachePlace, of library: CacheLibrary, _ held: Held,
+        unclean: UncleanMark?
+    ) {
         self.record = record
-        self.path = path
+        path = library.path(of: record)
+        self.library = library
         self.directory = directory
         self.settings = settings
         self.place = place
@@ -69,11 +74,20 @@ public final class Lease: Sendable {
         if let number = record.instance {
             if !clean && !isReadOnly { try UncleanMark(found: .now, holder: record).leave(on: number, in: place.directory) }
             if let instance = held.instance { futimens(instance.descriptor.raw, nil) }
-            if clean && number != CacheLayout.main && settings.isAddOnly && unclean == nil { try Merging.atRelease(of: self, number) }
+            if clean && number != CacheLayout.main && settings.isAddOnly && unclean == nil { merge(number) }
         } else {
             try inCache { () throws(SystemError) in _ = try place.directory.removeTree(CacheLayout.fresh(token)) }
         }
         try inCache { () throws(SystemError) in try Holders(place.directory).remove(token) }
+    }
+
+    /// What could not be brought into main stays where it is, and main's next user tries again.
+    private func merge(_ number: Int) {
+        do throws(CacheError) {
+            try Merging.atRelease(of: self, number)
+        } catch {
+            library.log.warning("bringing new files into a cache's main instance failed", metadata: ["cache": "\(cache)", "error": "\(error)"])
+        }
     }
 
     /// Runs `body` on the instance's lock while the lease is held.
