@@ -1,3 +1,4 @@
+import Caches
 import Images
 import OCI
 import Remote
@@ -11,6 +12,8 @@ struct Failure: Error {
         case network = 4
         case verification = 5
         case usage = 64
+        /// Somebody else has it now: EX_TEMPFAIL of sysexits.h.
+        case inUse = 75
     }
 
     let code: Code
@@ -39,6 +42,18 @@ extension Failure {
         case is DeadlineExceeded: .network
         case ImageError.unknownReference, ImageError.unknownLayer, ImageError.unknownBlob, ImageError.noPlatform: .notFound
         case StoreError.missing: .notFound
+        case let error as CacheError: code(of: error)
+        case is CacheFilter.BadFilter: .usage
+        default: .failed
+        }
+    }
+
+    private static func code(of error: CacheError) -> Code {
+        switch error {
+        case .badName: .usage
+        case .missing, .unknownLease: .notFound
+        case .inUse, .timedOut: .inUse
+        case .store(let error): code(of: error as any Error)
         default: .failed
         }
     }

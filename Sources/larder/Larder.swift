@@ -20,13 +20,17 @@ struct Larder: AsyncParsableCommand {
             EXIT CODES
               0   done
               1   failed
-              3   there is no such image, layer or mount
+              3   there is no such image, layer, cache, lease or mount
               4   a registry could not be reached, or refused
               5   `verify` found something wrong
               64  the command line or the configuration is wrong
+              75  a cache is in use, or was not free in time
             """,
         version: Version.current,
-        subcommands: [Mount.self, Unmount.self, Pull.self, ImageCommand.self, Status.self, Verify.self, Doctor.self]
+        subcommands: [
+            Mount.self, Unmount.self, Pull.self, ImageCommand.self, CacheCommand.self, LeaseCommand.self, Env.self, Status.self, Verify.self,
+            Doctor.self,
+        ]
     )
 
     static func main() async {
