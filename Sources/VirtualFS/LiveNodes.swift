@@ -17,12 +17,15 @@ final class LiveNodes: Sendable {
 
     private let numbers: LiveNumbers
     private let tree: UInt64
+    private let directories: LiveDescriptors
     private let shards = InlineArray<32, Mutex<LiveShard>> { _ in Mutex(LiveShard()) }
     private let idleOrphans = Atomic<Int>(0)
 
-    init(numbers: LiveNumbers, tree: UInt64) {
+    /// `directories` loses what is forgotten.
+    init(numbers: LiveNumbers, tree: UInt64, directories: LiveDescriptors) {
         self.numbers = numbers
         self.tree = tree
+        self.directories = directories
     }
 
     @inline(__always)
@@ -68,8 +71,7 @@ final class LiveNodes: Sendable {
         }
     }
 
-    /// True where the kernel knows it no more.
-    func forget(_ node: NodeID, count: UInt64) -> Bool {
+    func forget(_ node: NodeID, count: UInt64) {
         change(node) { $0.lookups -= min($0.lookups, count) }
     }
 
@@ -111,19 +113,17 @@ final class LiveNodes: Sendable {
     /// Bytes of memory for the table itself.
     var footprint: Int { (0..<Self.shardCount).reduce(0) { sum, shard in sum + shards[shard].withLock { $0.footprint } } }
 
-    /// True where that left nothing to remember.
-    @discardableResult
-    private func change(_ node: NodeID, _ body: (inout LiveRecord) -> Void) -> Bool {
+    private func change(_ node: NodeID, _ body: (inout LiveRecord) -> Void) {
         var left: LiveShard.Leaving?
         withShard(of: node) { shard in
             guard let slot = shard.slot(of: node.rawValue) else { return }
             body(&shard.records[slot])
             if shard.records[slot].isUnused { left = shard.remove(slot) }
         }
-        guard let left else { return false }
+        guard let left else { return }
+        directories.remove(node)
         if left.orphan?.isIdle == true { idleOrphans.subtract(1, ordering: .relaxed) }
         if let place = left.place { counted(children: -1, of: place.parent) }
-        return true
     }
 }
 

@@ -31,7 +31,7 @@ extension LiveTree {
 
     public func forget(_ node: NodeID, count: UInt64) {
         guard node != root, LiveNumbers.tree(of: node) == number else { return }
-        if nodes.forget(node, count: count) { directories.remove(node) }
+        nodes.forget(node, count: count)
     }
 
     public func makeNode(

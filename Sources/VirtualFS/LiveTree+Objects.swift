@@ -163,7 +163,7 @@ extension LiveTree {
         var object = larder_object()
         guard try look(found.raw, "", &object) == identity else { throw .stale }
         guard flags & larder_o_path == 0 else {
-            guard flags & O_DIRECTORY == 0 || object.mode & S_IFMT == S_IFDIR else { throw .notDirectory }
+            guard flags & O_DIRECTORY == 0 || object.mode & S_IFMT == S_IFDIR else { throw .system(ENOTDIR) }
             return found
         }
         return OwnedDescriptor(owning: try Self.check(larder_reopen(found.raw, flags & ~O_NOFOLLOW)))

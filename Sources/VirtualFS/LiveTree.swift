@@ -57,11 +57,11 @@ public final class LiveTree: FileSystem {
         isPrivileged = hasHandles
         mount = object.mount
         number = try numbers.takeTree()
-        nodes = LiveNodes(numbers: numbers, tree: number)
+        directories = LiveDescriptors(capacity: options.directories)
+        nodes = LiveNodes(numbers: numbers, tree: number, directories: directories)
         // One lookup that nobody takes back.
         root = nodes.remember(hasHandles ? LiveIdentity(handle) : LiveIdentity(object))
         self.gate = gate
-        directories = LiveDescriptors(capacity: options.directories)
         // Without passthrough every open file is served by us, and may be one that could not be opened again.
         files = LiveDescriptors(capacity: hasHandles ? options.files : max(options.files, Self.descriptorLimit / 2))
     }

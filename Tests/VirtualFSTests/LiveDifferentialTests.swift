@@ -4,9 +4,11 @@ import Testing
 
 /// A live tree beside a plain directory of the same disk.
 @Suite struct LiveDifferentialTests {
-    @Test(arguments: [true, false]) func noOperationAnswersOtherwiseThanThePlainDirectory(usesHandles: Bool) throws {
+    /// As root, because permissions are the kernel's to check, and here there is none above the tree.
+    @Test(.enabled(if: geteuid() == 0 || getenv("CI") != nil, "needs root"), arguments: [true, false])
+    func noOperationAnswersOtherwiseThanThePlainDirectory(usesHandles: Bool) throws {
         let machine = try LiveMachine(usesHandles: usesHandles, name: "live-differential-\(usesHandles ? "handles" : "places")")
-        #expect(machine.live.fixture.tree.isPrivileged == (usesHandles && geteuid() == 0))
+        #expect(machine.live.fixture.tree.isPrivileged == (usesHandles))
         let operations: [() -> Bool] = [
             machine.makeDirectory, machine.makeDirectory, machine.makeNode, machine.makeSymlink, machine.readLink, machine.unlink,
             machine.removeDirectory, machine.rename, machine.rename, machine.link, machine.look, machine.changeAttributes,
