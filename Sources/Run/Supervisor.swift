@@ -35,7 +35,8 @@ struct Supervisor: Sendable {
     }
 
     /// Runs the program to its end. Blocks: for a thread of its own, which must live as long as the program.
-    func run(_ program: ChildProgram) throws(RunError) -> Ending {
+    /// - Parameter onStart: called when the program runs.
+    func run(_ program: ChildProgram, onStart: () -> Void = {}) throws(RunError) -> Ending {
         larder_adopt_orphans(1)
         SignalForwarding.start(ignored: program.ignoredSignals)
         let pid: pid_t
@@ -45,6 +46,7 @@ struct Supervisor: Sendable {
             larder_forward_target(0)
             throw error
         }
+        onStart()
         let outcome = wait(for: pid)
         let left = endStragglers()
         return Ending(outcome: outcome, isClean: outcome.isOrderly && left)
@@ -128,7 +130,7 @@ struct Supervisor: Sendable {
 }
 
 /// The signals that belong to the command.
-enum SignalForwarding {
+public enum SignalForwarding {
     private static let numbers = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU]
 
     /// - Parameter ignored: signals that whoever started us wants ignored (nohup).
@@ -137,7 +139,7 @@ enum SignalForwarding {
     }
 
     /// Ends this process as the command ended, so that a shell or make sees the same.
-    static func end(by number: Int32) -> Never {
+    public static func end(by number: Int32) -> Never {
         larder_refuse_core()
         larder_reset_signal(number)
         kill(getpid(), number)
