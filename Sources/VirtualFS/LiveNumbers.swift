@@ -10,7 +10,12 @@ public final class LiveNumbers: Sendable {
     private static let treeLimit: UInt64 = 1 << 15
     private static let numberMask: UInt64 = 1 << 43 - 1
 
-    private let nextTree = Atomic<UInt64>(0)
+    private struct Trees {
+        var next: UInt64 = 0
+        var past: [UInt64] = []
+    }
+
+    private let trees = Mutex(Trees())
     private let nextNumber: Atomic<UInt64>
 
     public init() {
@@ -19,12 +24,18 @@ public final class LiveNumbers: Sendable {
         nextNumber = Atomic(UInt64(truncatingIfNeeded: now.tv_sec) << 11)
     }
 
-    /// `.noSpace` after 32,768 trees in one life of a mount.
+    /// `.noSpace` where 32,768 trees are there at once.
     func takeTree() throws(FSError) -> UInt64 {
-        let tree = nextTree.add(1, ordering: .relaxed).oldValue
-        guard tree < Self.treeLimit else { throw .noSpace }
-        return tree
+        try trees.withLock { trees throws(FSError) in
+            if let past = trees.past.popLast() { return past }
+            guard trees.next < Self.treeLimit else { throw .noSpace }
+            defer { trees.next += 1 }
+            return trees.next
+        }
     }
+
+    /// The tree has gone. The next with its number does not know its nodes: theirs are other numbers.
+    func giveBack(tree: UInt64) { trees.withLock { $0.past.append(tree) } }
 
     @inline(__always)
     func takeNode(tree: UInt64, shard: Int) -> NodeID {

@@ -41,7 +41,7 @@ struct LiveShard: ~Copyable, @unchecked Sendable {
     var orphans: [UInt64: LiveOrphan] = [:]
     var places: [UInt64: LivePlace] = [:]
 
-    private var capacity = 64
+    private var capacity = 8
     private var used = 0
     private var freed: UInt32 = 0
     /// As many buckets as records fit: chains are one record long on average at most.

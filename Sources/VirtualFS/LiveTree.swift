@@ -14,6 +14,7 @@ import LinuxIO
 public final class LiveTree: FileSystem {
     public let root: NodeID
     let number: UInt64
+    private let numbers: LiveNumbers
     let nodes: LiveNodes
     let gate: any LiveGate
     let rootFile: LiveFile
@@ -54,9 +55,10 @@ public final class LiveTree: FileSystem {
             let code = larder_look(raw, "", &object)
             guard code == 0 else { throw .system(-code) }
         }
-        isPrivileged = hasHandles
         mount = object.mount
+        isPrivileged = hasHandles
         number = try numbers.takeTree()
+        self.numbers = numbers
         directories = LiveDescriptors(capacity: options.directories)
         nodes = LiveNodes(numbers: numbers, tree: number, directories: directories)
         // One lookup that nobody takes back.
@@ -65,6 +67,8 @@ public final class LiveTree: FileSystem {
         // Without passthrough every open file is served by us, and may be one that could not be opened again.
         files = LiveDescriptors(capacity: hasHandles ? options.files : max(options.files, Self.descriptorLimit / 2))
     }
+
+    deinit { numbers.giveBack(tree: number) }
 
     /// Nodes that the kernel knows, the root among them.
     public var knownNodes: Int { nodes.count }

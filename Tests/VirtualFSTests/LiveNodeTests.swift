@@ -82,6 +82,21 @@ import Testing
         #expect(trees[NodeID(serial: 1, ordinal: 0)] == nil)
     }
 
+    @Test func aTreeWithThePlaceOfAPastOneDoesNotKnowItsNodes() throws {
+        let numbers = LiveNumbers()
+        let directory = try TemporaryDirectory()
+        var roots: [NodeID] = []
+        for _ in 0..<400 {
+            let tree = try LiveTree(.open(directory.path, O_RDONLY | O_DIRECTORY), gate: OpenGate(), numbers: numbers)
+            if let past = roots.last {
+                #expect(LiveNumbers.tree(of: past) == tree.number)
+                #expect(throws: FSError.stale) { try tree.attributes(past) }
+            }
+            roots.append(tree.root)
+        }
+        #expect(Set(roots).count == roots.count)
+    }
+
     @Test(arguments: [true, false]) func hardLinksAreOneNodeAndOutliveEachOther(usesHandles: Bool) throws {
         let fixture = try LiveFixture(usesHandles: usesHandles)
         let (entry, file) = try fixture.create("first")
