@@ -51,23 +51,31 @@ public struct OwnerView: Sendable, Hashable {
     public let groups: String
 
     /// What belongs to `uid` and `gid` on disk is shown as `shownUID`'s and `shownGID`'s, and what those make is stored as the former's.
-    public init(uid: UInt32, gid: UInt32, as shownUID: UInt32, _ shownGID: UInt32) {
-        users = Self.exchanging(uid, shownUID)
-        groups = Self.exchanging(gid, shownGID)
+    public init(uid: UInt32, gid: UInt32, as shownUID: UInt32, _ shownGID: UInt32) throws(SystemError) {
+        users = Self.exchanging(uid, shownUID, in: try Self.known("/proc/self/uid_map"))
+        groups = Self.exchanging(gid, shownGID, in: try Self.known("/proc/self/gid_map"))
     }
 
-    /// Lines of (id on disk, id shown, how many). 4294967295 is no id.
-    private static func exchanging(_ first: UInt32, _ second: UInt32) -> String {
-        let low = min(first, second)
-        let high = max(first, second)
-        guard low != high else { return "0 0 4294967295\n" }
+    /// Lines of (id on disk, id shown, how many), for the ids that `ranges` has: in a container a process cannot name others.
+    static func exchanging(_ first: UInt32, _ second: UInt32, in ranges: [Range<UInt64>]) -> String {
         var text = ""
-        func add(_ start: UInt32, _ shown: UInt32, _ count: UInt32) { if count > 0 { text += "\(start) \(shown) \(count)\n" } }
-        add(0, 0, low)
-        add(low, high, 1)
-        add(low + 1, low + 1, high - low - 1)
-        add(high, low, 1)
-        add(high &+ 1, high &+ 1, high == .max ? 0 : .max - (high + 1))
+        for range in ranges {
+            var next = range.lowerBound
+            func keep(until end: UInt64) { if next < end { text += "\(next) \(next) \(end - next)\n" } }
+            for id in [min(first, second), max(first, second)].map(UInt64.init) where first != second && range.contains(id) {
+                keep(until: id)
+                text += "\(id) \(id == first ? second : first) 1\n"
+                next = id + 1
+            }
+            keep(until: range.upperBound)
+        }
         return text
+    }
+
+    private static func known(_ path: String) throws(SystemError) -> [Range<UInt64>] {
+        String(decoding: try OwnedDescriptor.open(path, O_RDONLY).read(1 << 16, at: 0), as: UTF8.self).split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: " ").compactMap { UInt64($0) }
+            return fields.count == 3 ? fields[0]..<fields[0] + fields[2] : nil
+        }
     }
 }

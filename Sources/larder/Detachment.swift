@@ -14,7 +14,7 @@ enum Detachment {
 
         let child = try spawn(ready: ready.write, log: log)
         close(ready.write)
-        guard readLine(ready.read) == "ready" else {
+        guard waitUntilReady(ready.read) else {
             var status: Int32 = 0
             waitpid(child, &status, 0)
             throw Failure(Failure.Code(rawValue: (status >> 8) & 0xff) ?? .failed, reason(in: logFile))
@@ -53,12 +53,21 @@ enum Detachment {
     /// POSIX_SPAWN_SETSID of glibc, which its headers show to C alone.
     private static let startsSession = 0x80
 
-    private static func readLine(_ descriptor: Int32) -> String {
-        var bytes = [UInt8](repeating: 0, count: 64)
+    /// Passes on what the background process has to say, until it is ready. False where it ended before.
+    private static func waitUntilReady(_ descriptor: Int32) -> Bool {
+        var bytes = [UInt8](repeating: 0, count: 4096)
+        var text: [UInt8] = []
         while true {
             let count = read(descriptor, &bytes, bytes.count)
             if count < 0 && errno == EINTR { continue }
-            return count > 0 ? String(decoding: bytes[..<count].prefix { $0 != 10 }, as: UTF8.self) : ""
+            guard count > 0 else { return false }
+            text += bytes[..<count]
+            while let end = text.firstIndex(of: UInt8(ascii: "\n")) {
+                let line = String(decoding: text[..<end], as: UTF8.self)
+                text.removeSubrange(...end)
+                if line == "ready" { return true }
+                if line.hasPrefix("note ") { Terminal.error("larder: \(line.dropFirst(5))") }
+            }
         }
     }
 

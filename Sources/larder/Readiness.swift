@@ -1,4 +1,6 @@
 import Glibc
+import LinuxIO
+import Synchronization
 
 /// Telling whoever started the daemon that the mount can be used.
 enum Readiness {
@@ -8,8 +10,33 @@ enum Readiness {
     /// A `larder mount` waits for this process.
     static var isAwaited: Bool { getenv(pipeVariable) != nil }
 
+    private static let wasAnnounced = Atomic(false)
+
+    /// Tells the one who waits why it takes long: the `larder mount` that waits for this process, or whoever reads its errors.
+    static func say(_ text: String) {
+        if let number { Terminal.write("note \(text)\n", to: number) }
+        Terminal.error("larder: \(text)")
+    }
+
+    /// Calls `body` on a thread of its own when a waiting `larder mount` has ended before it was told that all is ready.
+    static func watch(_ body: @escaping @Sendable () -> Void) throws(SystemError) {
+        guard let number else { return }
+        let own = fcntl(number, F_DUPFD_CLOEXEC, 0)
+        guard own >= 0 else { throw SystemError("dup") }
+        try DedicatedThread.start("larder-ready") {
+            defer { close(own) }
+            // The other end was closed: the kernel says so without being asked for any event.
+            var wait = pollfd(fd: own, events: 0, revents: 0)
+            while poll(&wait, 1, -1) < 0 && errno == EINTR {}
+            if !wasAnnounced.load(ordering: .acquiring) { body() }
+        }
+    }
+
+    private static var number: Int32? { getenv(pipeVariable).flatMap { Int32(String(cString: $0)) } }
+
     static func announce() {
-        if let number = getenv(pipeVariable).flatMap({ Int32(String(cString: $0)) }) {
+        wasAnnounced.store(true, ordering: .releasing)
+        if let number {
             Terminal.write("ready\n", to: number)
             close(number)
             unsetenv(pipeVariable)

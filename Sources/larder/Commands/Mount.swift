@@ -1,8 +1,10 @@
 import ArgumentParser
+import Caches
 import FoundationEssentials
 import FuseBridge
 import Glibc
 import Images
+import LinuxIO
 import Logging
 import OCI
 import Synchronization
@@ -10,18 +12,21 @@ import VirtualFS
 
 struct Mount: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Mount the tree of images and caches, or one tree alone.",
+        abstract: "Mount the tree of images and caches, one tree alone, or one cache.",
         discussion: """
             Returns when the mount is ready, and serves it in the background until `larder umount DIR`. With
             --foreground it stays and unmounts on SIGINT or SIGTERM.
 
             --tree mounts one tree alone: images/REF, layers/sha256/HEX or snapshots/sha256/HEX. The kernel then caches
             everything for ever and a warm tree costs no request at all. --tree caches/ID mounts one cache, to be changed.
+
+            cache:ID mounts a cache's own directory, at the speed of the disk, and holds its lease until it is unmounted
+            (root only). `larder mount cache:ID DIR` waits until the cache is free, and says for whom.
             """
     )
 
-    @Argument(help: ArgumentHelp("Where to mount.", valueName: "dir"), completion: .directory)
-    var directory: String
+    @Argument(help: ArgumentHelp("Where to mount; before it cache:ID where that is what to mount.", valueName: "dir"), completion: .directory)
+    var places: [String]
 
     @Flag(name: .shortAndLong, help: "Stay in the foreground and log to standard error.")
     var foreground = false
@@ -53,13 +58,26 @@ struct Mount: AsyncParsableCommand {
     @Flag(name: .long, help: "Print JSON when the mount is ready.")
     var json = false
 
+    @OptionGroup var cache: CacheMountOptions
     @OptionGroup var remote: RemoteOptions
     @OptionGroup var store: StoreOptions
+
+    private var directory: String { places[places.count - 1] }
+
+    func validate() throws {
+        guard places.count == 1 || (places.count == 2 && places[0].hasPrefix("cache:")) else {
+            throw ValidationError(places.isEmpty ? "say where to mount" : "use `larder mount DIR` or `larder mount cache:ID DIR`")
+        }
+        if places.count == 1 && places[0].hasPrefix("cache:") { throw ValidationError("say where to mount \(places[0])") }
+        if places.count == 2 && tree != nil { throw ValidationError("--tree and cache:ID are two things to mount in one place") }
+        if places.count == 1 && cache.isUsed { throw ValidationError("--sharing, --uid, --gid and --lock-timeout are for cache:ID") }
+    }
 
     func run() async throws {
         var settings = try Settings(store: store, remote: remote)
         if let allowOther { settings.allowOther = allowOther }
         if let passthrough { settings.passthrough = passthrough }
+        if places.count == 2, let name = try CacheMountOptions.name(places[0]) { return try await mountCache(name, settings) }
         guard foreground else {
             // Made here, so that what is wrong with it is said here, and the log has a place.
             _ = try settings.openStore(create: true)
@@ -72,17 +90,42 @@ struct Mount: AsyncParsableCommand {
         }.serve()
     }
 
+    private func mountCache(_ name: CacheName, _ settings: Settings) async throws {
+        guard geteuid() == 0 else {
+            throw Failure(.failed, "cache:ID is for root, who may mount: use caches/\(name.encoded) in a mount of your own, or `larder run`")
+        }
+        let path = LarderMount.resolve(directory)
+        let library = try settings.openCaches(create: true, command: CacheMount.command(name, path))
+        guard foreground else {
+            let log = logFile ?? settings.storePath + "/larder.log"
+            return try announce(settings, pid: try Detachment.run(logFile: log), log: log)
+        }
+        var attributes: DetachedMount.Attributes = []
+        if !suid { attributes.insert(.noSetuid) }
+        if !dev { attributes.insert(.noDevices) }
+        if noexec { attributes.insert(.noExecution) }
+        try await CacheMountHolder(
+            library: library, cache: name, sharing: cache.sharing, isReadOnly: readOnly, timeout: try cache.lock.limit(), uid: cache.uid, gid: cache.gid,
+            attributes: attributes, path: path
+        ) { [settings] _ in
+            let isAwaited = Readiness.isAwaited
+            Readiness.announce()
+            if !isAwaited { try? announce(settings, pid: getpid(), log: nil) }
+        }.hold()
+    }
+
     private struct Document: Encodable {
         var mountPoint: String
         var store: String
         var tree: String?
+        var cache: String?
         var pid: pid_t
         var log: String?
     }
 
     private func announce(_ settings: Settings, pid: pid_t, log: String?) throws {
         guard json else { return }
-        try Terminal.json(Document(mountPoint: LarderMount.resolve(directory), store: settings.storePath, tree: tree, pid: pid, log: log))
+        try Terminal.json(Document(mountPoint: LarderMount.resolve(directory), store: settings.storePath, tree: tree, cache: places.count == 2 ? String(places[0].dropFirst(6)) : nil, pid: pid, log: log))
     }
 
     private func options(_ settings: Settings) -> FuseSession.Options {
