@@ -61,6 +61,7 @@ struct Machine {
         var generator = Generator(seed: seed, without: left)
         let beginning = Generator.beginning
         var operations: [Operation] = []
+        var likely: Set<Int> = []
         let start = ContinuousClock.now
         let fixed = replayed
         let (outcome, done) = try compare("run") { index in
@@ -69,27 +70,34 @@ struct Machine {
                 else { index < count ? generator.next() : nil }
             if let next { operations.append(next) }
             return next
-        } succeeded: { generator.note(success: $0) }
+        } succeeded: { operation in
+            generator.note(success: operation)
+            likely.insert(operations.count - 1)
+        }
         let seconds = Double((ContinuousClock.now - start) / .milliseconds(1)) / 1000
         report(done, operations.count, seconds)
         guard case .different(let difference) = outcome else { return 0 }
         print("\nDIFFERENCE at operation \(difference.index) of seed \(seed): \(difference.operation.line)\n\(difference.text)\nbefore it:")
         for line in difference.before { print("  \(line)") }
-        try shrink(operations, difference.operation.kind)
+        try shrink(operations, likely, difference.operation.kind)
         return 1
     }
 
     /// Another kind of operation that differs is another story.
-    private func shrink(_ operations: [Operation], _ kind: Kind) throws {
+    private func shrink(_ operations: [Operation], _ likely: Set<Int>, _ kind: Kind) throws {
         var tries = 0
-        var shrinking = Shrinking { tried in
+        let shrinking = Shrinking(limit: .seconds(90)) { tried in
             tries += 1
             guard let (outcome, _) = try? compare("try\(tries)", { $0 < tried.count ? tried[$0] : nil }) else { return nil }
             guard case .different(let difference) = outcome, difference.operation.kind == kind else { return nil }
             return difference
         }
-        guard let (short, difference) = shrinking.shrink(operations) else {
+        guard let (short, difference) = shrinking.shrink(operations, likely: likely) else {
             print("\nThe same sequence in new directories made no difference: it depends on time or on what was there.")
+            return
+        }
+        guard short.count <= 100 else {
+            print("\nIt does not come without \(short.count) of the \(operations.count) operations: it probably depends on time.")
             return
         }
         print("\nof \(operations.count) operations these \(short.count) are enough (--replay reads such lines):")
