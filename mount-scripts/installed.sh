@@ -9,7 +9,7 @@ manual=$PREFIX/share/man/man1/larder.1
 # mount(8) looks for helpers in /sbin and nowhere else, whatever the prefix is.
 helpers=(/sbin/mount.larder /sbin/mount.fuse.larder)
 units=$PREFIX/lib/systemd
-system_units=("$units/system/larder.service" "$units/system/larder@.service")
+system_units=("$units/system/larder.service" "$units/system/larder@.service" "$units/system/larder-cache@.service")
 user_unit=$units/user/larder.service
 declare -A completions=(
     [bash]=$PREFIX/share/bash-completion/completions/larder
