@@ -70,7 +70,7 @@ extension EndToEnd {
             let destination = "DESTDIR=\(scratch.path)/root"
             try Program.check(["env", destination, "PREFIX=/opt/larder", "\(Checkout.scripts)/install", "--binary", LarderCommand.binary])
             let files = try Program.check(["find", "\(scratch.path)/root", "-not", "-type", "d"])
-            for name in ["/opt/larder/bin/larder", "/sbin/mount.larder", "/sbin/mount.fuse.larder", "/man1/larder.1", "/larder.service", "/larder@.service", "/completions/larder"] {
+            for name in ["/opt/larder/bin/larder", "/sbin/mount.larder", "/sbin/mount.fuse.larder", "/man1/larder.1", "/larder.service", "/larder@.service", "/larder-cache@.service", "/completions/larder"] {
                 #expect(files.contains(name), "\(name) is not in \(files)")
             }
             try Program.check(["env", destination, "PREFIX=/opt/larder", "\(Checkout.scripts)/uninstall"])
@@ -99,7 +99,7 @@ extension EndToEnd {
         func unitsAreValid() throws {
             let scratch = try TemporaryDirectory()
             try Program.check(["env", "DESTDIR=\(scratch.path)/root", "PREFIX=/usr", "\(Checkout.scripts)/install", "--binary", LarderCommand.binary])
-            let units = ["larder.service", "larder@.service"].map { "\(scratch.path)/root/usr/lib/systemd/system/\($0)" }
+            let units = ["larder.service", "larder@.service", "larder-cache@.service"].map { "\(scratch.path)/root/usr/lib/systemd/system/\($0)" }
             try Program.check(["sed", "-i", "s|/usr/bin/larder|/bin/true|"] + units)
             let output = try Program.run(["systemd-analyze", "verify", "--man=no"] + units)
             #expect(output.status == 0 && !output.errors.contains("larder"), "\(output.errors)")
