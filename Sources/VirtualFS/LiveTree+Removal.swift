@@ -68,7 +68,7 @@ extension LiveTree {
 
     /// nil where the kernel does not know the object. What is wrong with the name, the call that follows will say.
     private func victim(_ directory: LiveFile, _ name: UnsafePointer<CChar>) -> Victim? {
-        let raw = larder_open_component(directory.raw, name, larder_o_path, 0)
+        let raw = relieved { larder_open_component(directory.raw, name, larder_o_path, 0) }
         guard raw >= 0 else { return nil }
         let file = LiveFile(OwnedDescriptor(owning: raw))
         var object = larder_object()

@@ -67,7 +67,7 @@ final class PlainSide {
             return Outcome(result: -1)
         }
         var object = larder_object()
-        // The shim is checked against stat(1)'s own call by its other user, the tree: here any stat would do.
+        // statx(2) and no more.
         errno = -larder_look(-100, self.path(path), &object)
         return Outcome(result: errno == 0 ? 0 : -1) { shown(object) }
     }
