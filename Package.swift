@@ -144,7 +144,7 @@ let package = Package(
         ),
         .testTarget(
             name: "RunTests",
-            dependencies: ["Caches", "LinuxIO", "Run", "Store", "TestSupport", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["CLinux", "Caches", "LinuxIO", "Run", "Store", "TestSupport", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict
         ),
 

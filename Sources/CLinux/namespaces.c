@@ -249,7 +249,7 @@ int larder_has_mount_capability(void) {
 // MARK: constants
 
 const long larder_call_chdir = SYS_chdir, larder_call_chmod = SYS_fchmodat, larder_call_chown = SYS_fchownat, larder_call_close = SYS_close,
-           larder_call_close_range = SYS_close_range, larder_call_fchmod = SYS_fchmod, larder_call_fchown = SYS_fchown, larder_call_fcntl = SYS_fcntl,
+           larder_call_close_range = SYS_close_range, larder_call_dup3 = SYS_dup3, larder_call_setsid = SYS_setsid, larder_call_fchmod = SYS_fchmod, larder_call_fchown = SYS_fchown, larder_call_fcntl = SYS_fcntl,
            larder_call_fsconfig = SYS_fsconfig, larder_call_fsmount = SYS_fsmount, larder_call_fsopen = SYS_fsopen, larder_call_bind = SYS_bind,
            larder_call_listen = SYS_listen, larder_call_mkdir = SYS_mkdirat, larder_call_mknod = SYS_mknodat, larder_call_openat2 = SYS_openat2, larder_call_mount = SYS_mount,
            larder_call_mount_setattr = SYS_mount_setattr, larder_call_move_mount = SYS_move_mount, larder_call_open = SYS_openat,

@@ -12,6 +12,9 @@ enum NamespaceAdvice {
             if code == EPERM && larder_has_mount_capability() == 0 { return restricted ?? "" }
             if call == larder_call_mount_setattr && code == EINVAL { return "The filesystem below may not support id-mapped mounts" }
             return ""
+        case larder_call_mkdir, larder_call_mknod:
+            guard code == EACCES || code == EPERM, larder_has_mount_capability() == 0 else { return "" }
+            return "An ordinary user needs a mount point that is there already in a root that belongs to others: choose another target, or run as root"
         default: return ""
         }
     }

@@ -55,13 +55,14 @@ enum RootFurniture {
         for piece in pieces {
             build.program.purpose = "cannot mount \(BytePath.text(piece.place)) in the root"
             for directory in BytePath.ancestors(piece.place) { build.program.makeDirectory(directory, mayExist: true) }
-            if piece.replaces { build.program.add(larder_call_unlink, StepProgram.here, .text(piece.place), .number(0), accepting: [ENOENT]) }
+            // Names of hosts are a convenience: a user who may not change the image's /etc goes without.
+            if piece.replaces { build.program.add(larder_call_unlink, StepProgram.here, .text(piece.place), .number(0), accepting: [ENOENT, EACCES]) }
             if piece.isFile {
-                build.program.makeFile(piece.place, mayExist: true)
+                build.program.makeFile(piece.place, mayExist: true, accepting: piece.replaces ? [EACCES] : [])
             } else {
                 build.program.makeDirectory(piece.place, mayExist: true)
             }
-            build.program.attach(piece.slot, at: piece.place)
+            build.program.attach(piece.slot, at: piece.place, accepting: piece.replaces ? [ENOENT] : [])
         }
         build.program.purpose = "cannot make links in /dev"
         for (name, target) in [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("ptmx", "pts/ptmx")] {

@@ -11,6 +11,8 @@ struct RunPreparation: Sendable {
     /// Sockets that the command's ssh mounts will listen on.
     var agents: [Agent] = []
     var hostEnvironment: EnvironmentBlock
+    /// What is worth saying: secrets and agents that nobody gave.
+    var notes: [String] = []
 
     struct Agent: Sendable {
         var source: SSHSource
@@ -43,7 +45,10 @@ struct RunPreparation: Sendable {
                 add("tmpfs", place, .memory(size: spec.size), attributes)
             case .secret: try addSecret(spec, place, try secrets.value(for: spec), uid, gid)
             case .ssh:
-                guard let source = try SSHSource.find(for: spec, in: agentSources), let place else { continue }
+                guard let source = try SSHSource.find(for: spec, in: agentSources), let place else {
+                    notes.append("no --ssh \(spec.effectiveID): its mount is left out")
+                    continue
+                }
                 let listener = OwnedDescriptorBox(try UnixSocket.make().release())
                 // BuildKit names the first one.
                 if agents.isEmpty { environment.set("SSH_AUTH_SOCK", place) }
@@ -73,8 +78,8 @@ struct RunPreparation: Sendable {
     }
 
     private mutating func addSecret(_ spec: MountSpec, _ place: String?, _ value: [UInt8]?, _ uid: UInt32, _ gid: UInt32) throws(RunError) {
-        guard let value else { return }
         let id = spec.effectiveID
+        guard let value else { return notes.append("no --secret id=\(id): its mount is left out") }
         if let variable = spec.env {
             guard !value.contains(0) else { throw .invalid("secret \(id): it holds a NUL byte, so it cannot be a variable") }
             environment.set(variable, value)

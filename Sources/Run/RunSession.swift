@@ -51,6 +51,7 @@ public struct RunSession: Sendable {
         for reference in try sources.imagesNeeded(by: mounts) { sources.images[reference] = try await open(reference, &images) }
 
         let preparation = try RunPreparation(request, setting, mounts, sources)
+        for note in preparation.notes { say(note) }
         let isPrivileged = larder_has_mount_capability() != 0
         for mount in mounts.caches {
             try caches.openOrCreate(mount.name, mounts.settings(of: mount, privileged: geteuid() == 0))

@@ -37,8 +37,13 @@ public struct SecretSource: Sendable, Equatable {
     }
 
     /// The secret's bytes. With neither file nor variable, a variable named like the id wins over a file named like it.
-    public func read(environment: [String: String]) throws(MountSyntaxError) -> [UInt8] {
-        if !variable.isEmpty { return try Self.bounded(Array((environment[variable] ?? "").utf8), id) }
+    ///
+    /// nil where a variable is named that is not set: to make an empty secret of that, as BuildKit does, hides a mistake.
+    public func read(environment: [String: String]) throws(MountSyntaxError) -> [UInt8]? {
+        if !variable.isEmpty {
+            guard let value = environment[variable] else { return nil }
+            return try Self.bounded(Array(value.utf8), id)
+        }
         if file.isEmpty, let value = environment[id] { return try Self.bounded(Array(value.utf8), id) }
         let path = file.isEmpty ? id : file
         let bytes: [UInt8]
@@ -71,7 +76,7 @@ public struct SecretSources: Sendable {
     public func value(for mount: MountSpec) throws(MountSyntaxError) -> [UInt8]? {
         let id = mount.effectiveID
         // The last one of a name counts.
-        if let source = secrets.last(where: { $0.id == id }) { return try source.read(environment: environment) }
+        if let source = secrets.last(where: { $0.id == id }), let value = try source.read(environment: environment) { return value }
         if mount.required { throw MountSyntaxError("secret \(id): not found") }
         return nil
     }

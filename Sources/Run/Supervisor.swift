@@ -22,8 +22,8 @@ public enum Outcome: Sendable, Equatable {
 struct Supervisor: Sendable {
     /// Other children of this process, which are none of the command's.
     var others: Set<pid_t> = []
-    /// Whether every further child belongs to the command. If not (a test), only those in another mount namespace do.
-    var ownsChildren = true
+    /// Whether this process is there for the command alone: then signals to it are the command's, and so is every further child.
+    var ownsProcess = true
     /// How long what the command leaves behind has between SIGTERM and SIGKILL.
     var grace: Duration = .seconds(5)
     var onMessage: @Sendable (String) -> Void = { _ in }
@@ -37,8 +37,10 @@ struct Supervisor: Sendable {
     /// Runs the program to its end. Blocks: for a thread of its own, which must live as long as the program.
     /// - Parameter onStart: called when the program runs.
     func run(_ program: ChildProgram, onStart: () -> Void = {}) throws(RunError) -> Ending {
-        larder_adopt_orphans(1)
-        SignalForwarding.start(ignored: program.ignoredSignals)
+        if ownsProcess {
+            larder_adopt_orphans(1)
+            SignalForwarding.start(ignored: program.ignoredSignals)
+        }
         let pid: pid_t
         do throws(RunError) {
             pid = try program.launch { larder_forward_target($0) }
@@ -48,14 +50,14 @@ struct Supervisor: Sendable {
         }
         onStart()
         let outcome = wait(for: pid)
-        let left = endStragglers()
-        return Ending(outcome: outcome, isClean: outcome.isOrderly && left)
+        let isAlone = ownsProcess ? endStragglers() : true
+        return Ending(outcome: outcome, isClean: outcome.isOrderly && isAlone)
     }
 
     private func wait(for pid: pid_t) -> Outcome {
         while true {
             var event: Int32 = 0
-            let child = larder_wait_event(ownsChildren ? 0 : pid, &event)
+            let child = larder_wait_event(ownsProcess ? 0 : pid, &event)
             guard child > 0 else { return .exited(125) }
             var status: Int32 = 0
             if event == larder_event_stopped {
@@ -76,14 +78,14 @@ struct Supervisor: Sendable {
         kill(pid, SIGCONT)
     }
 
-    /// Ends what was left running. Nothing of it may still write into a cache that is given back.
+    /// Ends what was left running; false where force was needed. Nothing of it may still write into a cache that is given back.
     private func endStragglers() -> Bool {
         let clock = ContinuousClock()
         let deadline = clock.now + grace
         var asked: Set<pid_t> = []
         var isForced = false
         while true {
-            let children = Self.children(of: getpid()).filter { !others.contains($0) && (ownsChildren || Self.hasOtherMounts($0)) }
+            let children = Self.children(of: getpid()).filter { !others.contains($0) }
             if children.isEmpty { return !isForced }
             let isLate = clock.now >= deadline
             if isLate && !isForced {
@@ -122,20 +124,35 @@ struct Supervisor: Sendable {
             return fields.count > 1 && pid_t(String(decoding: fields[1], as: UTF8.self)) == parent ? pid : nil
         }
     }
-
-    private static func hasOtherMounts(_ pid: pid_t) -> Bool {
-        var (mine, other) = (stat(), stat())
-        return stat("/proc/self/ns/mnt", &mine) == 0 && stat("/proc/\(pid)/ns/mnt", &other) == 0 && mine.st_ino != other.st_ino
-    }
 }
 
 /// The signals that belong to the command.
 public enum SignalForwarding {
     private static let numbers = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH, SIGTSTP, SIGTTIN, SIGTTOU]
 
+    /// Those of them that end a process which does nothing about them.
+    private static let endings: Set<Int32> = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGALRM]
+
     /// - Parameter ignored: signals that whoever started us wants ignored (nohup).
     static func start(ignored: UInt64) {
         for number in numbers where ignored >> (number - 1) & 1 == 0 { larder_forward_signal(number) }
+    }
+
+    /// Tells of signals that come while no command runs. Called once; from then on none of them ends this process.
+    public static func whileWaiting(_ body: @escaping @Sendable (Int32) -> Void) throws(SystemError) {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw SystemError("pipe") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        let reader = ends[0]
+        larder_forward_notes(ends[1])
+        try DedicatedThread.start("larder-signals") {
+            var number: UInt8 = 0
+            while true {
+                let count = read(reader, &number, 1)
+                if count == 1, endings.contains(Int32(number)) { body(Int32(number)) } else if count == 0 || (count < 0 && errno != EINTR) { return }
+            }
+        }
+        start(ignored: larder_ignored_signals())
     }
 
     /// Ends this process as the command ended, so that a shell or make sees the same.

@@ -32,7 +32,7 @@ import TestSupport
         let directory = try TemporaryDirectory()
         let fits = try directory.write("fits", [UInt8](repeating: 7, count: 500 * 1024))
         let tooBig = try directory.write("big", [UInt8](repeating: 7, count: 500 * 1024 + 1))
-        #expect(try SecretSource(parsing: "id=a,src=\(fits)").read(environment: [:]).count == 500 * 1024)
+        #expect(try SecretSource(parsing: "id=a,src=\(fits)").read(environment: [:])?.count == 500 * 1024)
         #expect(throws: MountSyntaxError("secret a too big. max size 500KB")) { try SecretSource(parsing: "id=a,src=\(tooBig)").read(environment: [:]) }
     }
 
@@ -40,6 +40,9 @@ import TestSupport
         let sources = SecretSources([try SecretSource(parsing: "id=a,env=A")], environment: ["A": "x"])
         #expect(try sources.value(for: try spec("type=secret,id=a,required")) == Array("x".utf8))
         #expect(try sources.value(for: try spec("type=secret,id=b")) == nil)
+        let unset = SecretSources([try SecretSource(parsing: "id=a,env=A")], environment: [:])
+        #expect(try unset.value(for: try spec("type=secret,id=a")) == nil)
+        #expect(throws: MountSyntaxError("secret a: not found")) { try unset.value(for: try spec("type=secret,id=a,required")) }
         #expect(throws: MountSyntaxError("secret b: not found")) { try sources.value(for: try spec("type=secret,id=b,required")) }
     }
 

@@ -105,7 +105,7 @@ int larder_has_mount_capability(void);
 
 // MARK: constants
 
-extern const long larder_call_chdir, larder_call_chmod, larder_call_chown, larder_call_close, larder_call_close_range, larder_call_fchmod,
+extern const long larder_call_chdir, larder_call_chmod, larder_call_chown, larder_call_close, larder_call_close_range, larder_call_dup3, larder_call_fchmod, larder_call_setsid,
     larder_call_fchown, larder_call_fcntl, larder_call_fsconfig, larder_call_fsmount, larder_call_fsopen, larder_call_bind, larder_call_listen,
     larder_call_mkdir, larder_call_mount, larder_call_mount_setattr, larder_call_move_mount, larder_call_mknod, larder_call_open, larder_call_openat2, larder_call_open_tree,
     larder_call_pivot_root, larder_call_prctl, larder_call_prlimit, larder_call_symlink, larder_call_umask, larder_call_umount, larder_call_unlink,
