@@ -10,6 +10,8 @@ struct Generator {
     private var full = [Set<Int>](repeating: [], count: 2)
     private var mapped = [Set<Int>](repeating: [], count: 2)
     private let kinds: [Kind]
+    /// Whether files get set-user-id and set-group-id bits; directories do in any case.
+    private let setsIDs: Bool
 
     static let handles = 8
     static let streams = 3
@@ -18,7 +20,8 @@ struct Generator {
     /// Files stay below this, so that comparing whole trees stays cheap.
     static let sizeLimit: Int64 = 1 << 20
 
-    init(seed: UInt64, without left: Set<Kind> = []) {
+    init(seed: UInt64, without left: Set<Kind> = [], setsIDs: Bool = true) {
+        self.setsIDs = setsIDs
         state = seed
         kinds = Kind.drawn.filter { !left.contains($0) }
     }
@@ -109,7 +112,9 @@ struct Generator {
             operation.a = chance(30) ? -1 : offset()
             operation.b = chance(30) ? -1 : offset()
             operation.c = length()
-        case .mkdir, .chmod, .fchmod, .fifo, .socket, .regular, .device:
+        case .mkdir:
+            operation.a = mode(directory: true)
+        case .chmod, .fchmod, .fifo, .socket, .regular, .device:
             operation.a = mode()
             operation.b = Int64(below(4))
         case .chown, .lchown, .fchown:
@@ -175,7 +180,12 @@ struct Generator {
         return flags
     }
 
-    private mutating func mode() -> Int64 {
+    private mutating func mode(directory: Bool = false) -> Int64 {
+        let mode = anyMode()
+        return setsIDs || directory ? mode : mode & 0o1777
+    }
+
+    private mutating func anyMode() -> Int64 {
         if chance(55) { return [0o644, 0o755, 0o666, 0o777][below(4)] }
         if chance(40) { return [0o4755, 0o2755, 0o6777, 0o1777, 0o2775, 0o4711][below(6)] }
         return Int64(below(0o10000))

@@ -7,7 +7,7 @@ struct Machine {
     }
 
     private static let usage = """
-        usage: posix-machine [--seed N] [--ops N] [--without KIND,...] [--replay FILE] [--below DIR] CANDIDATE PLAIN
+        usage: posix-machine [--seed N] [--ops N] [--without KIND,...] [--no-set-id] [--replay FILE] [--below DIR] CANDIDATE PLAIN
         Does the same random operations in a fresh directory of CANDIDATE and of PLAIN, with two processes and two users in
         each, and compares every result and, now and then, the trees. As root. PLAIN should be on the disk that CANDIDATE
         keeps its files on. --below is that place itself, to be compared with PLAIN at the end.
@@ -17,6 +17,7 @@ struct Machine {
     private var seed = UInt64.random(in: 0...UInt64(UInt32.max))
     private var count = 20_000
     private var left: Set<Kind> = []
+    private var setsIDs = true
     private var replayed: [Operation]?
     private var below: String?
     private let candidate: String
@@ -28,6 +29,10 @@ struct Machine {
         while let word = rest.popFirst() {
             guard word.hasPrefix("--") else {
                 places.append(word)
+                continue
+            }
+            if word == "--no-set-id" {
+                setsIDs = false
                 continue
             }
             guard let value = rest.popFirst() else { throw Usage(description: Self.usage) }
@@ -58,7 +63,7 @@ struct Machine {
     func run() throws -> Int32 {
         signal(SIGPIPE, SIG_IGN)
         print("posix-machine: \(candidate) against \(plain), seed \(seed), \(replayed?.count ?? count) operations")
-        var generator = Generator(seed: seed, without: left)
+        var generator = Generator(seed: seed, without: left, setsIDs: setsIDs)
         let beginning = Generator.beginning
         var operations: [Operation] = []
         var likely: Set<Int> = []
