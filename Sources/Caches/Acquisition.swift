@@ -67,12 +67,14 @@ struct Acquisition {
         if try book.nobodyWaits(), try main.take(kind) { return main }
         let ticket = try book.nextTicket(queue)
         _ = consume book
-        // The queue's lock goes with its only descriptor, whatever way this ends.
-        if larder_range_lock(queue.descriptor.raw, LARDER_LOCK_SHARED, 0, ticket, 0) != 0 {
-            try wait(place) { () throws(LockWaiter.End) in try waiter.lock(queue.descriptor, LARDER_LOCK_SHARED, length: ticket) }
-        }
-        if try !main.take(kind) {
-            try wait(place) { () throws(LockWaiter.End) in try main.wait(for: kind, waiter) }
+        // Its place in the queue goes with the only descriptor: not before main is had, and whatever way this ends.
+        try withExtendedLifetime(queue) { () throws(CacheError) in
+            if larder_range_lock(queue.descriptor.raw, LARDER_LOCK_SHARED, 0, ticket, 0) != 0 {
+                try wait(place) { () throws(LockWaiter.End) in try waiter.lock(queue.descriptor, LARDER_LOCK_SHARED, length: ticket) }
+            }
+            if try !main.take(kind) {
+                try wait(place) { () throws(LockWaiter.End) in try main.wait(for: kind, waiter) }
+            }
         }
         return main
     }

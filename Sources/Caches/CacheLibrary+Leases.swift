@@ -10,7 +10,7 @@ public enum BreakOutcome: Sendable, Hashable {
     case ended
     /// It goes on: nothing was tried, or it did not end in time.
     case stillHeld(LeaseRecord)
-    /// The holder is on another host, or in a pid namespace from which it cannot be seen; only there it can be ended.
+    /// The holder is on another host or in another pid namespace, or has ended and left its lock to a child: from here it cannot be ended.
     case elsewhere(LeaseRecord)
 }
 
@@ -53,6 +53,13 @@ extension CacheLibrary {
         path(of: record.cache) + "/" + (record.instance.map(CacheLayout.instance) ?? CacheLayout.fresh(record.token))
     }
 
+    /// Whether the holder could be ended from here: the process that the record names, and no other, can be seen. Does nothing to it.
+    public func canEnd(_ record: LeaseRecord) -> Bool {
+        guard let process = ProcessStatus.find(record) else { return false }
+        _ = consume process
+        return true
+    }
+
     /// Ends a lease that somebody else holds, in the one way that is safe: by ending the holder.
     ///
     /// The kernel takes no lock from a living process, and to let others in beside one that goes on writing would break what a
@@ -75,14 +82,9 @@ extension CacheLibrary {
     }
 
     private func end(_ record: LeaseRecord, _ place: CachePlace, _ grace: Duration) throws(CacheError) -> BreakOutcome {
-        guard record.host == HolderIdentity.hostName else { return .elsewhere(record) }
-        let process = larder_process_open(record.pid)
-        guard process >= 0 else { return .elsewhere(record) }
-        let descriptor = OwnedDescriptor(owning: process)
-        // With the descriptor in hand the pid cannot pass to another process any more: so this comparison stays true.
-        guard ProcessStatus.startTime(of: record.pid) == record.started else { return .elsewhere(record) }
+        guard let process = ProcessStatus.find(record) else { return .elsewhere(record) }
         for signal in [SIGTERM, SIGKILL] {
-            if larder_process_signal(descriptor.raw, signal) != 0 && errno != ESRCH { throw .system(SystemError("kill", path: "process \(record.pid)")) }
+            if larder_process_signal(process.raw, signal) != 0 && errno != ESRCH { throw .system(SystemError("kill", path: "process \(record.pid)")) }
             if try ended(record, place, within: grace) {
                 try Holders(place.directory).bury(try CacheBook(place.directory, LockWaiter()))
                 return .ended

@@ -39,9 +39,9 @@ extension Error {
     /// What is wrong with a document, in one line.
     var asDecodingText: String {
         switch self as? DecodingError {
-        case .dataCorrupted(let context): context.debugDescription
+        case .dataCorrupted(let context) where context.codingPath.isEmpty: context.debugDescription
         case .keyNotFound(let key, _): "it has no '\(key.stringValue)'"
-        case .typeMismatch(_, let context), .valueNotFound(_, let context):
+        case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context):
             "'\(context.codingPath.map(\.stringValue).joined(separator: "."))': \(context.debugDescription)"
         default: "\(self)"
         }

@@ -15,7 +15,10 @@ public struct LeaseRecord: Sendable, Hashable, Codable {
     public let epoch: UInt64
     public let since: Moment
     public let host: String
-    /// As seen in the holder's own pid namespace.
+    /// The kernel's own name for this run of it (/proc/sys/kernel/random/boot_id); empty where it could not be had.
+    public let boot: String
+    /// The pid namespace in which `pid` is meant (the inode of /proc/self/ns/pid); 0 where it could not be had.
+    public let pidNamespace: UInt64
     public let pid: Int32
     /// When that process started, in clock ticks after boot, as in /proc/PID/stat: tells it from a later one of the same pid.
     public let started: UInt64
@@ -36,6 +39,8 @@ public struct LeaseRecord: Sendable, Hashable, Codable {
         self.epoch = epoch
         since = .now
         host = identity.host
+        boot = identity.boot
+        pidNamespace = identity.pidNamespace
         pid = identity.pid
         started = identity.started
         process = identity.process
@@ -66,6 +71,8 @@ public struct HolderIdentity: Sendable {
     public static let commandLimit = 200
 
     let host: String
+    let boot: String
+    let pidNamespace: UInt64
     let pid: Int32
     let started: UInt64
     let process: String
@@ -76,8 +83,10 @@ public struct HolderIdentity: Sendable {
     ///   secret. Control characters and what is too long are cut.
     public init(command: String) {
         host = Self.hostName
+        boot = ProcessStatus.boot
+        pidNamespace = ProcessStatus.ownNamespace
         pid = getpid()
-        started = ProcessStatus.startTime(of: getpid()) ?? 0
+        started = ProcessStatus.ownStartTime
         process = Self.processName
         uid = geteuid()
         var text = ""

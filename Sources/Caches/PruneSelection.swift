@@ -45,6 +45,11 @@ struct PruneSelection {
         }
         totalBytes = total
         // Oldest first; names decide between equals, so that the same cache is pruned the same way.
+        for position in candidates.indices where candidates[position].names.count > 1 {
+            candidates[position].names.sort { left, right in
+                left.instance != right.instance ? left.instance < right.instance : left.path.lexicographicallyPrecedes(right.path)
+            }
+        }
         candidates.sort { left, right in
             if left.lastUse != right.lastUse { return left.lastUse < right.lastUse }
             return left.names[0].path.lexicographicallyPrecedes(right.names[0].path)

@@ -43,6 +43,10 @@ struct WholeCache: ~Copyable {
 
     /// Gives all back.
     consuming func release() throws(CacheError) {
+        defer {
+            record?.drop()
+            for lock in locks { lock.drop() }
+        }
         if record == nil { return }
         defer { OwnLeases.remove(token) }
         try inCache { () throws(SystemError) in try Holders(place.directory).remove(token) }

@@ -168,7 +168,7 @@ import TestSupport
         try one.release()
     }
 
-    @Test func acheckThatThrowsLeavesTheMarkAndTheLease() throws {
+    @Test func aCheckThatThrowsLeavesTheMarkAndTheLease() throws {
         struct Failed: Error {}
         let scratch = try ScratchCaches()
         let npm = try scratch.cache()
@@ -191,6 +191,8 @@ import TestSupport
         let record = try #require(try scratch.library.leases(on: npm).first)
         #expect(try scratch.library.breakLease(record.token) == .stillHeld(record), "not without force")
         #expect(failure { try scratch.lease(npm) } != nil)
+        // Signals go to this test's own child or to nobody.
+        try #require(record.pid == holder.process.pid && scratch.library.canEnd(record))
         // It releases on SIGTERM by itself: nothing is unclean.
         #expect(try scratch.library.breakLease(record.token, force: true) == .ended)
         #expect(holder.process.wait() == 0)
@@ -201,12 +203,12 @@ import TestSupport
     @Test func whoDoesNotEndWhenAskedIsKilled() throws {
         let scratch = try ScratchCaches()
         let npm = try scratch.cache()
-        // `spin` ignores SIGTERM: it is blocked there.
         let holder = try scratch.contender("inherit", "npm", "locked")
         let child = try #require(pid_t(try holder.line("child")))
         try holder.line("held")
         Glibc.kill(holder.process.pid, SIGSTOP)
         let record = try #require(try scratch.library.leases(on: npm).first)
+        try #require(record.pid == holder.process.pid && scratch.library.canEnd(record))
         #expect(try scratch.library.breakLease(record.token, force: true, grace: .milliseconds(50)) == .stillHeld(record), "its child has the lock")
         Glibc.kill(child, SIGKILL)
         let lease = try scratch.lease(npm, timeout: .seconds(60))

@@ -43,17 +43,21 @@ final class ScratchCaches: Sendable {
     func directory(of name: CacheName) throws -> Directory { try Directory("\(storePath)/caches/\(name.encoded)") }
 
     /// Another process; see Tests/CacheContender.
-    func contender(_ mode: String, _ name: String = "npm", _ sharing: String = "shared", _ argument: String = "") throws -> Contender {
-        try Contender([storePath, mode, name, sharing, argument], log: "\(base.path)/\(UInt64.random(in: .min ... .max)).log")
+    func contender(
+        _ mode: String, _ name: String = "npm", _ sharing: String = "shared", _ argument: String = "", within wrapper: [String] = []
+    ) throws -> Contender {
+        let log = "\(base.path)/\(UInt64.random(in: .min ... .max)).log"
+        return try Contender([storePath, mode, name, sharing, argument], log: log, within: wrapper)
     }
 }
 
 final class Contender: Sendable {
     let process: ChildProcess
 
-    init(_ arguments: [String], log: String) throws {
-        let program = try Self.besideTheTests("CacheContender")
-        process = try ChildProcess(program, arguments, logPath: log)
+    /// - Parameter wrapper: a program, with its arguments, that runs the contender in its own place.
+    init(_ arguments: [String], log: String, within wrapper: [String] = []) throws {
+        let command = wrapper + [try Self.besideTheTests("CacheContender")] + arguments
+        process = try ChildProcess(command[0], Array(command.dropFirst()), logPath: log)
     }
 
     /// The build puts all products of the package into one folder; in it, or below it, is what runs the tests.

@@ -1,4 +1,5 @@
 import Caches
+import Glibc
 import LinuxIO
 import Testing
 
@@ -111,5 +112,27 @@ import Testing
         let text = try #require(failure { try scratch.lease(npm, .shared) }).description
         #expect(text.hasPrefix("cache 'npm' did not become free within 0 ms, held by contender hold (process \(holder.process.pid) of uid "))
         #expect(text.contains(" since "))
+    }
+
+    /// What containers are made of: another view of the files, other numbers for processes, another name of the host.
+    @Test(.enabled(if: geteuid() == 0 || getenv("CI") != nil, "only root makes namespaces everywhere"), arguments: Asking.allCases)
+    func locksHoldAcrossNamespaces(asking: Asking) throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let holder = try scratch.contender("hold", "npm", "locked", within: ["unshare", "--mount", "--uts", "--ipc", "--"])
+        try holder.line("held 0")
+        try check(scratch, npm, .locked, asking)
+        try holder.release()
+        let numbered = try scratch.contender("hold", "npm", "shared", within: ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--"])
+        try numbered.line("held 0")
+        let record = try #require(try scratch.library.leases().first)
+        #expect(record.pid == 1, "its number in its own namespace")
+        // Only asked, never tried: a mistake would send signals to this machine's process 1.
+        #expect(!scratch.library.canEnd(record), "process 1 here is another")
+        try check(scratch, npm, .shared, asking)
+        numbered.kill()
+        let lease = try scratch.lease(npm, .locked, timeout: .seconds(60))
+        #expect(lease.unclean?.holder == record)
+        try lease.release()
     }
 }

@@ -1,0 +1,175 @@
+import Caches
+import Glibc
+import LinuxIO
+import Store
+import Testing
+import TestSupport
+
+/// What caches there are, and what they say about themselves.
+@Suite struct LibraryTests {
+    @Test func aCacheIsThereWithItsSettingsOrNotAtAll() throws {
+        let scratch = try ScratchCaches()
+        #expect(try scratch.library.names() == [])
+        var settings = CacheSettings()
+        settings.preset = "pip"
+        settings.sharing = .locked
+        settings.isAddOnly = true
+        settings.mode = 0o1777
+        settings.owner = CacheOwner(uid: geteuid(), gid: getegid())
+        settings.policy.maxSizeBytes = 5 << 30
+        settings.policy.maxIdleSeconds = 86400
+        settings.policy.isPinned = true
+        settings.policy.ownerView = CacheOwner(uid: 1000, gid: 1000)
+        let pip = try scratch.cache("/root/.cache/pip", settings)
+        try scratch.cache("npm")
+        let long = try scratch.cache(String(repeating: "/very/long", count: 100))
+        #expect(try Set(scratch.library.names()) == [pip, #require(CacheName("npm")), long])
+        let definition = try scratch.library.definition(of: pip)
+        #expect(definition.settings == settings && definition.name == pip)
+        #expect(try scratch.library.name(encoded: Array(long.encoded.utf8)) == long)
+        #expect(try scratch.library.name(encoded: Array("%2Froot%2F.cache%2Fpip".utf8)) == pip)
+        #expect(try scratch.library.name(encoded: Array("absent".utf8)) == nil)
+        #expect(try scratch.library.mainDirectory(of: pip).descriptor.status().st_mode & 0o7777 == 0o1777)
+        #expect(failure { try scratch.library.create(pip) } == .exists(pip))
+    }
+
+    @Test func manyWhoMakeTheSameCacheHaveTheSame() async throws {
+        let scratch = try ScratchCaches()
+        for round in 0..<10 {
+            let name = try #require(CacheName("cache \(round)"))
+            let made = try await withThrowingTaskGroup(of: CacheDefinition.self) { group in
+                for _ in 0..<8 { group.addTask { try scratch.library.openOrCreate(name) } }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(Set(made.map(\.created)).count == 1)
+        }
+        #expect(try Directory(scratch.storePath).directory("tmp").list() == [".lock"])
+    }
+
+    @Test(arguments: [
+        (#"{"id":"npm","created":"2026-11-21T12:00:00.000Z","sharing":"shared","mode":"0755","colour":"red"}"#, "unknown key 'colour'"),
+        (#"{"id":"npm","created":"2026-11-21T12:00:00.000Z","sharing":"shared","mode":"0755","policy":{"maxAge":1}}"#, "unknown key 'maxAge'"),
+        (#"{"id":"npm","created":"2026-11-21T12:00:00.000Z","sharing":"sometimes","mode":"0755"}"#, "sharing"),
+        (#"{"id":"npm","created":"2026-11-21T12:00:00.000Z","sharing":"shared","mode":"99999"}"#, "permission bits"),
+        (#"{"id":"npm","created":"2026-11-21T12:00:00.000Z","mode":"0755"}"#, "it has no 'sharing'"),
+        (String(repeating: "[", count: 600), "not JSON"), ("", "not JSON"),
+    ])
+    func aDefinitionThatIsNotUnderstoodIsAnError(text: String, reason: String) throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        try scratch.directory(of: npm).write("cache.json", text)
+        guard case .damaged(let path, let found) = failure({ _ = try scratch.library.definition(of: npm) }) else {
+            Issue.record("understood")
+            return
+        }
+        #expect(path.hasSuffix("/caches/npm/cache.json") && found.contains(reason), "\(found)")
+        #expect(failure { try scratch.lease(npm) } != nil)
+    }
+
+    @Test func settingsChangeAsAWhole() throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let created = try scratch.library.definition(of: npm).created
+        try scratch.library.update(npm) { $0.policy.isPinned = true; $0.sharing = .private }
+        let definition = try scratch.library.definition(of: npm)
+        #expect(definition.settings.policy.isPinned && definition.settings.sharing == .private && definition.created == created)
+        #expect(try scratch.directory(of: npm).list() == ["cache.json", "fresh", "holders", "instances", "locks", "unclean", "unmerged"])
+        #expect(try scratch.lease(npm).sharing == .private)
+    }
+
+    @Test(arguments: ["shared", "locked", "private", "shared+ro"])
+    func whatIsHeldIsNotRemoved(sharing: String) throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let holder = try scratch.contender("hold", "npm", sharing)
+        try holder.line("held")
+        guard case .inUse(npm, let holders) = failure({ try scratch.library.remove(npm) }) else {
+            Issue.record("removed")
+            return
+        }
+        #expect(holders.map(\.pid) == [holder.process.pid])
+        try holder.release()
+        try scratch.library.remove(npm)
+        #expect(try scratch.library.names() == [])
+        #expect(failure { try scratch.library.remove(npm) } == .missing(npm))
+        #expect(try Directory(scratch.storePath).directory("tmp").list() == [".lock"])
+    }
+
+    @Test func aFurtherInstanceOrAFreshDirectoryInUseKeepsTheCacheToo() throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let main = try scratch.lease(npm, .locked)
+        let further = try scratch.lease(npm, .private)
+        try main.release()
+        #expect(failure { try scratch.library.remove(npm) } == .inUse(npm, [further.record]))
+        try further.release()
+        let fresh = try scratch.lease(npm, fresh: true)
+        #expect(failure { try scratch.library.remove(npm) } == .inUse(npm, [fresh.record]))
+        try fresh.release()
+        try scratch.library.remove(npm)
+    }
+
+    /// A cache that is removed and made again while many take leases on it: every lease is on a cache that is there.
+    @Test func removalAndLeasesMeetWithoutHarm() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        try await withThrowingTaskGroup { group in
+            for _ in 0..<4 {
+                group.addTask {
+                    for round in 0..<60 {
+                        do throws(CacheError) {
+                            let leases = try await scratch.library.acquire([LeaseRequest(npm, Sharing.allCases[round % 3])])
+                            let status = try? leases.leases[0].directory.descriptor.status()
+                            #expect((status?.st_nlink ?? 0) > 0, "the directory is there while it is held")
+                            try leases.release()
+                        } catch {
+                            #expect(error == .missing(npm))
+                        }
+                    }
+                }
+            }
+            group.addTask {
+                for _ in 0..<60 {
+                    do throws(CacheError) { try scratch.library.remove(npm) } catch {
+                        if case .inUse = error {} else { #expect(error == .missing(npm)) }
+                    }
+                    _ = try scratch.library.openOrCreate(npm)
+                    await Task.yield()
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    @Test func recordsSayWhoAndNothingSecret() throws {
+        let scratch = try ScratchCaches()
+        let store = try Store(at: scratch.storePath, create: false, logger: .silent)
+        let npm = try scratch.cache()
+        let library = CacheLibrary(store, command: "larder run n\u{1b}[31mpm\n" + String(repeating: "é", count: 200))
+        let leases = try library.acquireBlocking([LeaseRequest(npm, .locked)])
+        let record = try #require(try scratch.library.leases().first)
+        #expect(record == leases.leases[0].record)
+        #expect(record.command.hasPrefix("larder run n[31mpmé") && record.command.utf8.count <= 200)
+        #expect(record.pid == getpid() && record.uid == geteuid() && record.epoch == 1 && record.instance == 0)
+        #expect(try scratch.library.lease(String(record.token.prefix(6))) == record)
+        #expect(failure { _ = try scratch.library.lease("abc") } == .unknownLease("abc"))
+        #expect(scratch.library.path(of: record) == leases.leases[0].path)
+        try leases.release()
+        #expect(try scratch.library.leases() == [])
+    }
+
+    @Test func lastUseIsTheLatestOfAllInstances() throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        #expect(try scratch.library.lastUse(of: npm) == nil)
+        let before = Moment.now
+        let held = try scratch.lease(npm, .locked)
+        try scratch.lease(npm, .private).release()
+        let use = try #require(try scratch.library.lastUse(of: npm))
+        #expect(use.milliseconds >= before.milliseconds - 20 && use <= Moment.now)
+        let instances = try scratch.library.instances(of: npm)
+        #expect(instances.map(\.number) == [0, 1])
+        #expect(instances[0].holders == [held.record] && instances[1].holders == [] && instances[1].lastUse == use)
+        try held.release()
+    }
+}

@@ -1,0 +1,209 @@
+import Caches
+import Glibc
+import LinuxIO
+import Synchronization
+import Testing
+import TestSupport
+
+/// The daemon's lease for changes by path, and its watch on others.
+@Suite struct PathLeaseTests {
+    @Test func changesAreAdmittedWhileTheLeaseIsHeldAndItIsGivenBack() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let lease = PathLease(npm, in: scratch.library)
+        #expect(!lease.admit() && !lease.isHeld)
+        try await lease.waitForAdmission()
+        #expect(lease.admit() && lease.isHeld)
+        #expect(try scratch.library.leases().map(\.sharing) == [.shared])
+        // Waits until the daemon has given its lease back, by itself.
+        let other = try scratch.contender("hold", "npm", "locked")
+        try other.line("held 0")
+        #expect(!lease.isHeld && !lease.admit())
+        try other.release()
+        try await lease.waitForAdmission()
+        #expect(lease.admit())
+        lease.close()
+        #expect(try scratch.library.leases() == [])
+        #expect(!lease.admit())
+        await #expect(throws: CacheError.cancelled) { try await lease.waitForAdmission() }
+        #expect(try scratch.lease(npm, .locked).unclean == nil)
+    }
+
+    @Test func anOpenWriterKeepsTheLease() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let lease = PathLease(npm, in: scratch.library)
+        try await lease.waitForAdmission()
+        lease.openedForWriting()
+        lease.openedForWriting()
+        lease.closedAfterWriting()
+        try await Task.sleep(for: PathLease.idle * 2)
+        #expect(lease.isHeld)
+        #expect(failure { try scratch.lease(npm, .locked) } != nil)
+        lease.closedAfterWriting()
+        try scratch.lease(npm, .locked, timeout: .seconds(60)).release()
+        lease.close()
+    }
+
+    @Test func whoWaitsForAdmissionCanBeInterruptedAloneAndTheOthersGoOn() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let lease = PathLease(npm, in: scratch.library)
+        let holder = try scratch.lease(npm, .locked)
+        let patient = Task { try await lease.waitForAdmission() }
+        for _ in 0..<20 {
+            let hasty = Task { try await lease.waitForAdmission() }
+            await Task.yield()
+            hasty.cancel()
+            await #expect(throws: CacheError.cancelled) { try await hasty.value }
+        }
+        try holder.release()
+        try await patient.value
+        #expect(lease.admit())
+        lease.close()
+    }
+
+    @Test func manyWhoComeAndGoEndInNothingHeld() async throws {
+        var random = SeededGenerator.named("manyWhoComeAndGoEndInNothingHeld")
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let lease = PathLease(npm, in: scratch.library)
+        let plans = (0..<200).map { _ in (UInt64.random(in: 0..<3_000_000, using: &random), Bool.random(using: &random)) }
+        await withTaskGroup { group in
+            group.addTask {
+                for _ in 0..<10 {
+                    if let leases = try? await scratch.library.acquire([LeaseRequest(npm, .locked)]) { try? leases.release() }
+                }
+            }
+            for (pause, isCancelled) in plans {
+                group.addTask {
+                    let task = Task {
+                        try await lease.waitForAdmission()
+                        lease.openedForWriting()
+                        lease.closedAfterWriting()
+                    }
+                    try? await Task.sleep(nanoseconds: pause)
+                    if isCancelled { task.cancel() } else { await #expect(throws: Never.self) { try await task.value } }
+                    _ = try? await task.value
+                }
+            }
+        }
+        lease.close()
+        #expect(try scratch.library.leases() == [])
+        try scratch.lease(npm, .locked).release()
+    }
+
+    @Test func closingEndsAWait() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let lease = PathLease(npm, in: scratch.library)
+        let holder = try scratch.lease(npm, .locked)
+        let waiting = Task { try await lease.waitForAdmission() }
+        await Task.yield()
+        lease.close()
+        await #expect(throws: CacheError.cancelled) { try await waiting.value }
+        try holder.release()
+    }
+
+    // MARK: watching
+
+    /// Waits for the answer to become `expected`.
+    private func becomes(_ expected: Bool, _ neighbours: CacheWatch.Neighbours) async throws {
+        for _ in 0..<6000 where neighbours.areAway != expected { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(neighbours.areAway == expected)
+    }
+
+    @Test func othersAreSeenComingAndGoingAndDying() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let watch = try CacheWatch(scratch.library)
+        let told = Monitor(0)
+        let neighbours = try watch.watch(npm) { _ in told.update { $0 += 1 } }
+        #expect(neighbours.areAway)
+        for dies in [false, true] {
+            let other = try scratch.contender("hold", "npm", "shared")
+            try other.line("held")
+            try await becomes(false, neighbours)
+            if dies { other.kill() } else { try other.release() }
+            try await becomes(true, neighbours)
+        }
+        #expect(told.read { $0 } >= 4)
+        watch.close()
+        #expect(!neighbours.areAway, "who looks no more cannot know")
+    }
+
+    @Test func whoIsThereAlreadyIsSeenAtOnce() throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let other = try scratch.contender("hold", "npm", "shared")
+        try other.line("held")
+        let watch = try CacheWatch(scratch.library)
+        #expect(try !watch.watch(npm) { _ in }.areAway)
+        watch.close()
+        try other.release()
+    }
+
+    @Test func ownLeasesReadersAndOtherInstancesAreNobody() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let watch = try CacheWatch(scratch.library)
+        let told = Monitor(0)
+        let neighbours = try watch.watch(npm) { _ in told.update { $0 += 1 } }
+        let lease = PathLease(npm, in: scratch.library, neighbours: neighbours)
+        for _ in 0..<20 { try scratch.lease(npm, .shared).release() }
+        try await lease.waitForAdmission()
+        #expect(lease.isAlone)
+        lease.close()
+        let reader = try scratch.contender("hold", "npm", "shared+ro")
+        try reader.line("held")
+        let alone = try scratch.contender("hold", "npm", "private")
+        try alone.line("held 1")
+        // Told of, which costs nothing but caches; and yet nobody who could change main.
+        while told.read({ $0 }) < 2 { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(neighbours.areAway)
+        try reader.release()
+        try alone.release()
+        watch.close()
+    }
+
+    @Test func ownLeasesAreNotToldOf() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let watch = try CacheWatch(scratch.library)
+        let told = Monitor(0)
+        _ = try watch.watch(npm) { _ in told.update { $0 += 1 } }
+        for _ in 0..<50 { try scratch.lease(npm, .shared).release() }
+        // Events come in order: when this one is told of, all before it have been read.
+        let other = try scratch.contender("hold", "npm", "shared")
+        try other.line("held")
+        while told.read({ $0 }) == 0 { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(told.read { $0 } <= 3)
+        try other.release()
+        watch.close()
+    }
+
+    /// Somebody who comes and goes faster than anybody looks has changed something all the same.
+    @Test func aShortVisitIsToldOf() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let watch = try CacheWatch(scratch.library)
+        let told = Monitor(0)
+        let neighbours = try watch.watch(npm) { _ in told.update { $0 += 1 } }
+        let other = try scratch.contender("pass", "npm", "shared", "1")
+        #expect(other.process.wait() == 0)
+        while told.read({ $0 }) == 0 { try await Task.sleep(for: .milliseconds(10)) }
+        try await becomes(true, neighbours)
+        watch.close()
+    }
+
+    @Test func aCacheThatIsRemovedIsToldOf() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let watch = try CacheWatch(scratch.library)
+        let neighbours = try watch.watch(npm) { _ in }
+        #expect(neighbours.areAway)
+        try scratch.library.remove(npm)
+        try await becomes(false, neighbours)
+        watch.close()
+    }
+}
