@@ -1,10 +1,11 @@
 """What is timed. A work prepares, then times one step after another, each a row of the table."""
 import json
 import os
+import shutil
 import sys
 
 import cache_fixtures as fixtures
-from cache_systems import Failed, run
+from cache_systems import Failed
 
 # Row: the most that `larder mount` may take, as a multiple of the plain directory. None: shown only.
 FLOORS = {
@@ -37,12 +38,13 @@ FLOORS = {
 
 
 class Place:
-    """One system in one run, with a directory of its own that is new."""
+    """One system in one run, on a disk that holds nothing else."""
 
-    def __init__(self, system, name, record):
+    def __init__(self, system, disk, record):
         self.system, self.record = system, record
-        self.directory = os.path.join(system.directory, name)
-        system.run(["mkdir", self.directory])
+        self.directory = system.directory
+        self.beside = os.path.join(disk, "beside")
+        os.mkdir(self.beside)
 
     def path(self, *names):
         return os.path.join(self.directory, *names)
@@ -50,9 +52,13 @@ class Place:
     def run(self, command, **options):
         return self.system.run(command, **options)
 
+    def warm(self, command):
+        """The command for nothing, its output thrown away."""
+        self.run([self.system.operations, "time", "1", *command])
+
     def measure(self, row, body, operations):
         # What earlier steps wrote is on the disk before the clock starts.
-        os.sync()
+        self.system.sync()
         seconds, requests = self.system.counting(body)
         self.record(row, self.system.name, seconds / operations, {name: count / operations for name, count in requests.items()})
 
@@ -92,13 +98,13 @@ class SmallFiles:
     def __call__(self, place):
         tree = place.path("files")
         place.loop("create, write 4 KiB, close", "create", self.count)
-        place.run(["find", tree, "-size", "+1G"])
+        place.warm(["find", tree, "-size", "+1G"])
         place.loop("stat (hot)", "stat", self.count, rounds=5)
-        place.run(["find", tree, "-type", "f", "-exec", "cat", "{}", "+"])
+        place.warm(["find", tree, "-type", "f", "-exec", "cat", "{}", "+"])
         place.loop("open, read, close (hot)", "read", self.count)
         place.loop("rename", "rename", self.count)
         for row, command in (("find", ["find", tree]), ("find -size", ["find", tree, "-size", "+1G"])):
-            place.run(command)
+            place.warm(command)
             place.time(f"{row} (hot)", command, rounds=5)
             place.system.chill("find")
             place.time(f"{row} (cold)", command)
@@ -110,11 +116,11 @@ class LargeFile:
 
     def __init__(self, scratch, quick):
         self.size = "64m" if quick else "1g"
-        self.random = "8m" if quick else "512m"
+        self.random = "8m" if quick else "256m"
 
     def __call__(self, place):
         place.fio("sequential write", "--rw=write", "--bs=1m", f"--size={self.size}")
-        place.run(["cat", place.path("data")])
+        place.warm(["cat", place.path("data")])
         place.fio("sequential read (hot)", "--rw=read", "--bs=1m", f"--size={self.size}", "--loops=4")
         place.fio("random 4 KiB reads (hot)", "--rw=randread", "--bs=4k", f"--size={self.size}", f"--io_size={self.random}")
         place.fio("random 4 KiB writes", "--rw=randwrite", "--bs=4k", f"--size={self.size}", f"--io_size={self.random}")
@@ -130,9 +136,9 @@ class GoModules:
         fixtures.go_modules(self.proxy, self.project, 4 if quick else 20, 100 if quick else 500)
 
     def __call__(self, place):
-        variables = environment(HOME=self.project, GOPROXY=f"file://{self.proxy}", GOSUMDB="off", GOFLAGS="-mod=mod", GOMODCACHE=place.path("modules"), GOCACHE=f"{self.project}/.cache")
-        place.run(["rm", "-f", f"{self.project}/go.sum"])
-        place.time("go mod download", ["go", "mod", "download"], env=variables, cwd=self.project)
+        shutil.copy(f"{self.project}/go.mod", place.beside)
+        variables = environment(HOME=place.beside, GOPROXY=f"file://{self.proxy}", GOSUMDB="off", GOFLAGS="-mod=mod", GOMODCACHE=place.path("modules"), GOCACHE=f"{place.beside}/.cache")
+        place.time("go mod download", ["go", "mod", "download"], env=variables, cwd=place.beside)
 
 
 class GoBuild:
@@ -140,14 +146,12 @@ class GoBuild:
 
     def __init__(self, scratch, quick):
         self.package = "fmt" if quick else "std"
-        self.home = f"{scratch}/go-home"
-        os.makedirs(self.home)
 
     def __call__(self, place):
-        variables = environment(HOME=self.home, GOCACHE=place.path("build"), GOFLAGS="-trimpath", GOPROXY="off")
+        variables = environment(HOME=place.beside, GOCACHE=place.path("build"), GOFLAGS="-trimpath", GOPROXY="off")
         command = ["go", "build", self.package]
-        place.time("go build std (cold)", command, env=variables, cwd=self.home)
-        place.time("go build std (warm)", command, rounds=5, env=variables, cwd=self.home)
+        place.time("go build std (cold)", command, env=variables, cwd=place.beside)
+        place.time("go build std (warm)", command, rounds=5, env=variables, cwd=place.beside)
 
 
 class Pip:
@@ -155,55 +159,54 @@ class Pip:
     a plain directory."""
 
     def __init__(self, scratch, quick):
-        self.base = f"{scratch}/pip"
-        self.names = fixtures.wheel_index(f"{self.base}/index", 3 if quick else 15)
-        self.certificate = fixtures.certificate(f"{self.base}/certificate")
+        self.index = f"{scratch}/pip-index"
+        self.names = fixtures.wheel_index(self.index, 3 if quick else 15)
+        self.certificate = fixtures.certificate(f"{scratch}/pip-certificate")
 
     def __call__(self, place):
-        with fixtures.served(f"{self.base}/index", self.certificate) as port:
-            variables = environment(HOME=self.base, PIP_CONFIG_FILE="/dev/null", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_ROOT_USER_ACTION="ignore", PIP_NO_INPUT="1",
+        with fixtures.served(self.index, self.certificate) as port:
+            variables = environment(HOME=place.beside, PIP_CONFIG_FILE="/dev/null", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_ROOT_USER_ACTION="ignore", PIP_NO_INPUT="1",
                                     PIP_INDEX_URL=f"https://localhost:{port}/simple", PIP_CERT=self.certificate + ".pem", PIP_CACHE_DIR=place.path("pip"))
             for heat in ("cold", "warm"):
-                target = f"{self.base}/target"
-                run(["rm", "-rf", target])
-                place.time(f"pip install ({heat})", [sys.executable, "-m", "pip", "install", "--target", target, *self.names], env=variables)
+                place.time(f"pip install ({heat})", [sys.executable, "-m", "pip", "install", "--target", f"{place.beside}/{heat}", *self.names], env=variables)
 
 
 class Npm:
     """200 packages from a registry on loopback. The cache is measured; node_modules is a plain directory."""
 
     def __init__(self, scratch, quick):
-        self.base = f"{scratch}/npm"
-        fixtures.npm_project(f"{self.base}/registry", f"{self.base}/project", 20 if quick else 200)
+        self.registry, self.project = f"{scratch}/npm-registry", f"{scratch}/npm-project"
+        fixtures.npm_project(self.registry, self.project, 20 if quick else 200)
 
     def __call__(self, place):
-        with fixtures.served(f"{self.base}/registry") as port:
+        with fixtures.served(self.registry) as port:
             for heat in ("cold", "warm"):
-                run(["rm", "-rf", f"{self.base}/project/node_modules"])
+                project = f"{place.beside}/{heat}"
+                shutil.copytree(self.project, project)
                 place.time(f"npm ci ({heat})", ["npm", "ci", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts", "--prefer-offline", "--loglevel=error",
                                                  f"--cache={place.path('npm')}", f"--registry=http://127.0.0.1:{port}/"],
-                           env=environment(HOME=self.base), cwd=f"{self.base}/project")
+                           env=environment(HOME=place.beside), cwd=project)
 
 
 class Apt:
     """30 packages of 1 MiB. `copy:` and not `file:`, because apt uses packages of `file:` where they are and caches nothing."""
 
     def __init__(self, scratch, quick):
-        self.base = f"{scratch}/apt"
-        self.names = fixtures.apt_repository(self.base, 5 if quick else 30)
-        fixtures.write(f"{self.base}/sources.list", f"deb [trusted=yes] copy:{self.base} ./\n".encode())
+        self.repository = f"{scratch}/apt"
+        self.names = fixtures.apt_repository(self.repository, 5 if quick else 30)
+        fixtures.write(f"{self.repository}/sources.list", f"deb [trusted=yes] copy:{self.repository} ./\n".encode())
 
     def __call__(self, place):
         place.run(["mkdir", "-p", place.path("lists/partial"), place.path("archives/partial")])
-        settings = {"Dir::Etc::SourceList": f"{self.base}/sources.list", "Dir::Etc::SourceParts": "/dev/null", "Dir::Etc::Parts": "/dev/null", "Dir::Etc::Preferences": "/dev/null",
-                    "Dir::Etc::PreferencesParts": "/dev/null", "Dir::State::Lists": place.path("lists"), "Dir::Cache": place.directory, "Dir::State::Status": f"{self.base}/status",
-                    "Dir::State::Extended_States": f"{self.base}/extended", "APT::Sandbox::User": "root"}
+        nothing = "/dev/null"
+        settings = {"Dir::Etc::SourceList": f"{self.repository}/sources.list", "Dir::Etc::SourceParts": nothing, "Dir::Etc::Parts": nothing, "Dir::Etc::Preferences": nothing,
+                    "Dir::Etc::PreferencesParts": nothing, "Dir::State::Lists": place.path("lists"), "Dir::Cache": place.directory, "Dir::State::Status": f"{self.repository}/status",
+                    "Dir::State::Extended_States": f"{place.beside}/extended", "APT::Sandbox::User": "root"}
         apt = ["apt-get", "-qq", *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
         place.run([*apt, "update"])
         download = [*apt, "install", "--download-only", "--yes", "--no-install-recommends", *self.names]
         place.time("apt-get download (cold)", download)
         place.time("apt-get download (warm)", download, rounds=3)
-
 
 
 class Git:
@@ -213,15 +216,14 @@ class Git:
         self.repository = f"{scratch}/git/repository.git"
         os.makedirs(os.path.dirname(self.repository))
         fixtures.git_repository(self.repository, 500 if quick else 5000)
-        self.environment = environment(HOME=f"{scratch}/git", GIT_CONFIG_NOSYSTEM="1")
 
     def __call__(self, place):
-        clone = place.path("clone")
-        place.time("git clone", ["git", "clone", "--quiet", f"file://{self.repository}", clone], env=self.environment)
+        clone, variables = place.path("clone"), environment(HOME=place.beside, GIT_CONFIG_NOSYSTEM="1")
+        place.time("git clone", ["git", "clone", "--quiet", f"file://{self.repository}", clone], env=variables)
         status = ["git", "-C", clone, "status", "--porcelain"]
-        if place.run(status, env=self.environment).strip():
+        if place.run(status, env=variables).strip():
             raise Failed("git status: a fresh clone shows changes")
-        place.time("git status (hot)", status, rounds=5, env=self.environment)
+        place.time("git status (hot)", status, rounds=5, env=variables)
 
 
 WORKS = {"files": SmallFiles, "io": LargeFile, "go-mod": GoModules, "go-build": GoBuild, "pip": Pip, "npm": Npm, "apt": Apt, "git": Git}
