@@ -180,16 +180,21 @@ pid_t larder_launch(const struct larder_child *child) {
 
 // MARK: signals
 
-static volatile pid_t forward_target;
+static pid_t forward_target;
+static int forward_noted;
 static volatile int forward_notes = -1;
 
 static void forward(int number, siginfo_t *info, void *context) {
     (void)context;
     int code = errno;
-    pid_t target = forward_target;
+    pid_t target = __atomic_load_n(&forward_target, __ATOMIC_SEQ_CST);
     if (target <= 0) {
         unsigned char byte = (unsigned char)number;
+        __atomic_store_n(&forward_noted, number, __ATOMIC_SEQ_CST);
         if (forward_notes >= 0) (void)!write(forward_notes, &byte, 1);
+        // A target that came just now may not have seen the note; one of the two takes it.
+        target = __atomic_load_n(&forward_target, __ATOMIC_SEQ_CST);
+        if (target > 0 && (number = __atomic_exchange_n(&forward_noted, 0, __ATOMIC_SEQ_CST))) kill(target, number);
     }
     // A process sent it, and to this process alone for all we know. The kernel (a terminal) would have told the group.
     else if (info->si_code <= 0) kill(target, number);
@@ -202,7 +207,13 @@ void larder_forward_signal(int number) {
     sigaction(number, &action, NULL);
 }
 
-void larder_forward_target(pid_t target) { forward_target = target; }
+void larder_forward_target(pid_t target) {
+    __atomic_store_n(&forward_target, target, __ATOMIC_SEQ_CST);
+    int number = target > 0 ? __atomic_exchange_n(&forward_noted, 0, __ATOMIC_SEQ_CST) : 0;
+    if (number) kill(target, number);
+}
+
+int larder_forward_pending(void) { return __atomic_load_n(&forward_noted, __ATOMIC_SEQ_CST); }
 
 void larder_forward_notes(int fd) { forward_notes = fd; }
 

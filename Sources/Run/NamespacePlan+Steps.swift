@@ -112,7 +112,7 @@ extension NamespacePlan {
         case .memory(let size):
             build.program.purpose = "cannot make \(mount.name)"
             let slot = try build.program.slot()
-            let options = size.map { [("size", String($0) as String?)] } ?? []
+            let options = size.map { $0 == 0 ? [] : [("size", String($0) as String?)] } ?? []
             build.program.makeMount("tmpfs", options, attributes: mount.attributes, using: build.temporary, into: slot)
             return slot
         case .file, .socket: return nil

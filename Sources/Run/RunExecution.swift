@@ -27,6 +27,7 @@ struct RunExecution: Sendable {
 
     private func runHolding() throws -> Supervisor.Ending {
         try recover()
+        if supervisor.ownsProcess && SignalForwarding.isPending { throw CacheError.cancelled }
         var plan = preparation.plan
         var views: [OwnedDescriptorBox] = []
         for mount in mounts.caches { plan.mounts.append(try show(mount, &views)) }

@@ -87,6 +87,10 @@ struct Supervisor: Sendable {
         while true {
             let children = Self.children(of: getpid()).filter { !others.contains($0) }
             if children.isEmpty { return !isForced }
+            if clock.now >= deadline + .seconds(10) {
+                onMessage("process \(children[0]), which the command left behind, cannot be killed; its caches stay held while it lives")
+                return false
+            }
             let isLate = clock.now >= deadline
             if isLate && !isForced {
                 isForced = true
@@ -152,8 +156,11 @@ public enum SignalForwarding {
                 if count == 1, endings.contains(Int32(number)) { body(Int32(number)) } else if count == 0 || (count < 0 && errno != EINTR) { return }
             }
         }
-        start(ignored: larder_ignored_signals())
+        for number in endings where larder_ignored_signals() >> (number - 1) & 1 == 0 { larder_forward_signal(number) }
     }
+
+    /// Whether one came while no command ran.
+    static var isPending: Bool { larder_forward_pending() != 0 }
 
     /// Ends this process as the command ended, so that a shell or make sees the same.
     public static func end(by number: Int32) -> Never {

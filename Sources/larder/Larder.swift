@@ -28,7 +28,7 @@ struct Larder: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            Mount.self, Unmount.self, Pull.self, ImageCommand.self, CacheCommand.self, LeaseCommand.self, Env.self, Status.self, Verify.self,
+            Mount.self, Unmount.self, RunCommand.self, Pull.self, ImageCommand.self, CacheCommand.self, LeaseCommand.self, Env.self, Status.self, Verify.self,
             Doctor.self,
         ]
     )
@@ -58,10 +58,14 @@ struct Larder: AsyncParsableCommand {
 }
 
 extension Larder {
+    /// What the limit of open files was when this process began: programs that it runs get that.
+    nonisolated(unsafe) private(set) static var originalDescriptorLimit: rlimit?
+
     /// Spans, indexes, files on their way into the store: all are descriptors.
     private static func raiseDescriptorLimit() {
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        originalDescriptorLimit = limit
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     }

@@ -82,8 +82,10 @@ pid_t larder_launch(const struct larder_child *child);
 // Signal `number` is passed on to `target` from now on, unless the terminal sent it: that has told the whole foreground
 // process group already.
 void larder_forward_signal(int number);
-// The process that signals are passed on to; 0 for none.
+// The process that signals are passed on to, 0 for none. It gets the last one that came while there was none.
 void larder_forward_target(pid_t target);
+// The last signal that came while there was no target, 0 for none.
+int larder_forward_pending(void);
 // Where one byte, the number, is written for a signal that comes while there is no target; -1 for nowhere.
 void larder_forward_notes(int fd);
 // Gives the signal its default action again.

@@ -1,0 +1,208 @@
+import ArgumentParser
+import Caches
+import FoundationEssentials
+import Glibc
+import Images
+import LinuxIO
+import OCI
+import Run
+import Store
+import Synchronization
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Run a command with caches, secrets and other mounts, as RUN --mount does in a Dockerfile.",
+        discussion: """
+            Mounts are in a namespace of the command's own: nobody else sees them. A cache is the directory of the store itself.
+              larder run --preset pip -- pip install -r requirements.txt
+              larder run --mount=type=cache,id=apt,target=/var/cache/apt,sharing=locked -- apt-get install -y make
+              larder run --secret id=tok,env=TOKEN --mount=type=secret,id=tok -- cat /run/secrets/tok
+
+            --mount takes what BuildKit takes: type=cache|bind|tmpfs|secret|ssh and their options, same defaults, same order
+            (options from left to right; mounts by target). A cache's id that is the name of a preset takes that preset.
+            A bind mount without `from` comes from the current directory. With `from` it comes from a directory (/PATH, ./PATH), an
+            image, or a name given with --from.
+
+            A mount point that is missing is made, and removed afterwards. Where that is not allowed, the command sees a copy of the
+            directory with the mount point in it.
+
+            The exit code is the command's; 127 if there is no such program, 126 if it cannot be executed, 125 if it was not run.
+            When a signal ends the command it ends larder too. Whatever the command leaves running is ended.
+            """
+    )
+
+    @Option(name: .long, help: ArgumentHelp("A mount; may be repeated.", valueName: "type=…,target=…"))
+    var mount: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("Mounts and variables for a tool (`larder cache presets`); may be repeated.", valueName: "name"))
+    var preset: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("A secret for secret mounts: id=ID[,src=FILE|,env=NAME].", valueName: "id=…"))
+    var secret: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("An SSH agent for ssh mounts: default, or ID=SOCKET, or ID=KEY[,KEY].", valueName: "id"))
+    var ssh: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("What from=NAME means: a directory, or images/REF.", valueName: "name=dir"))
+    var from: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("Put before every cache's id. Default: LARDER_CACHE_NS, BUILDKIT_CACHE_MOUNT_NS.", valueName: "namespace"))
+    var cacheNs: String?
+
+    @Option(name: .long, help: ArgumentHelp("Give this cache as a new empty directory for this run; it stays as it is.", valueName: "id"))
+    var noCache: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("The longest wait for caches, such as 30s or 5m; 0 never waits.", valueName: "duration"))
+    var lockTimeout: String?
+
+    @Option(name: .long, help: ArgumentHelp("Where the command starts; relative targets are joined to it.", valueName: "dir"), completion: .directory)
+    var workdir: String?
+
+    @Option(name: .long, help: ArgumentHelp("A variable: NAME=VALUE, or NAME for the value it has here.", valueName: "name=value"))
+    var env: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("Run in a directory, or images/REF, as the root; what is changed there goes away.", valueName: "dir"))
+    var root: String?
+
+    @Flag(name: .long, help: "Say nothing about waiting for caches.")
+    var waitQuiet = false
+
+    @OptionGroup var remote: RemoteOptions
+    @OptionGroup var store: StoreOptions
+
+    @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The command and its arguments.", valueName: "command"))
+    var command: [String] = []
+
+    func run() async throws {
+        let settings = try Settings(store: store, remote: remote)
+        let request = try request(settings)
+        let name = request.command.first.map { String(decoding: $0.split(separator: UInt8(ascii: "/")).last ?? [], as: UTF8.self) } ?? ""
+        let signal = Mutex<Int32>(0)
+        let outcome: Outcome
+        do {
+            let session = RunSession(
+                request, caches: CacheLibrary(try settings.openStore(create: true), command: "larder run \(name)"),
+                openImage: { try await ImageForRun(settings: settings, store: store, remote: remote).open($0) }, say: { Terminal.error("larder: \($0)") })
+            let task = Task { try await session.run() }
+            try SignalForwarding.whileWaiting { number in
+                signal.withLock { $0 = number }
+                task.cancel()
+            }
+            outcome = try await task.value
+        } catch {
+            let number = signal.withLock { $0 }
+            if number != 0 { SignalForwarding.end(by: number) }
+            Terminal.error("larder: \(Failure(error).message)")
+            Glibc.exit(Self.code(of: error))
+        }
+        switch outcome {
+        case .exited(let code): Glibc.exit(code)
+        case .signalled(let number): SignalForwarding.end(by: number)
+        }
+    }
+
+    /// 125 as docker has it, so that the command's own codes are told from ours.
+    private static func code(of error: any Error) -> Int32 {
+        switch error as? RunError {
+        case .programNotFound: 127
+        case .programNotExecutable: 126
+        default: 125
+        }
+    }
+
+    private func request(_ settings: Settings) throws -> RunRequest {
+        guard let current = getcwd(nil, 0) else { throw Failure(.failed, "the current directory: \(String(cString: strerror(errno)))") }
+        defer { free(current) }
+        var request = RunRequest(command: rawCommand, currentDirectory: String(cString: current))
+        request.mounts = mount
+        request.presets = preset
+        request.secrets = secret
+        request.ssh = ssh
+        request.contexts = from
+        request.namespace = cacheNs ?? settings.environment["LARDER_CACHE_NS"] ?? settings.environment["BUILDKIT_CACHE_MOUNT_NS"] ?? ""
+        request.fresh = noCache
+        request.workingDirectory = workdir
+        request.variables = env
+        request.root = root
+        request.isQuiet = waitQuiet
+        request.descriptorLimit = Larder.originalDescriptorLimit.map { (UInt64($0.rlim_cur), UInt64($0.rlim_max)) }
+        for text in from where !text.contains("=") { throw Failure(.usage, "--from '\(text)': use NAME=DIR or NAME=images/REF") }
+        if let lockTimeout {
+            guard let limit = Quantity.duration(lockTimeout) else { throw Failure(.usage, "--lock-timeout '\(lockTimeout)': use a time such as 30s or 5m") }
+            request.lockTimeout = limit
+        }
+        return request
+    }
+
+    /// The command byte for byte: a `String` would replace what is not UTF-8.
+    private var rawCommand: [[UInt8]] {
+        let words = command.first == "--" ? command.dropFirst() : command[...]
+        let count = Int(CommandLine.argc)
+        return (max(0, count - words.count)..<count).compactMap { CommandLine.unsafeArgv[$0] }.map { word in
+            Array(UnsafeBufferPointer(start: UnsafeRawPointer(word).assumingMemoryBound(to: UInt8.self), count: strlen(word)))
+        }
+    }
+}
+
+/// An image's tree for a run: `larder mount --tree` as a child, for as long as the run needs it.
+private struct ImageForRun {
+    let settings: Settings
+    let store: StoreOptions
+    let remote: RemoteOptions
+
+    private struct Config: Decodable {
+        struct Defaults: Decodable {
+            var Env: [String]?
+            var WorkingDir: String?
+        }
+        var config: Defaults?
+    }
+
+    func open(_ reference: String) async throws -> MountedImage {
+        var config = Config.Defaults()
+        let parsed = try settings.reference(reference)
+        try await settings.withLibrary(create: true) { library in
+            config = try JSONText.decode(Config.self, from: try await library.image(parsed).configBytes).config ?? config
+        }
+        var template = Array("/tmp/larder-image.XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp", path: "/tmp/larder-image.XXXXXX") }
+        let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        do {
+            let helper = try mount("\(parsed)", at: directory)
+            return MountedImage(path: directory, environment: config.Env ?? [], workingDirectory: config.WorkingDir ?? "", helper: helper) {
+                helper.stop()
+                rmdir(directory)
+            }
+        } catch {
+            rmdir(directory)
+            throw error
+        }
+    }
+
+    private func mount(_ reference: String, at directory: String) throws -> HelperProcess {
+        guard let ready = Pipe.make() else { throw SystemError("pipe") }
+        defer { close(ready.read) }
+        var arguments = ["/proc/self/exe", "mount", "--foreground", "--tree", "images/\(reference)", "--store", settings.storePath]
+        arguments += ["--log-level", store.logLevel ?? "warning"]
+        if let config = store.config { arguments += ["--config", config] }
+        if let platform = remote.platform { arguments += ["--platform", platform] }
+        if let limit = remote.fetchTimeout { arguments += ["--fetch-timeout", "\(limit)"] }
+        for layout in remote.layout { arguments += ["--layout", layout] }
+        for host in remote.plainHttp { arguments += ["--plain-http", host] }
+        var environment = EnvironmentBlock.current
+        environment.set(Readiness.pipeVariable, "3")
+        let helper: HelperProcess
+        do {
+            defer { close(ready.write) }
+            helper = try HelperProcess(arguments + [directory], environment: environment, keeping: [ready.write])
+        }
+        var byte: UInt8 = 0
+        while true {
+            let count = read(ready.read, &byte, 1)
+            if count < 0 && errno == EINTR { continue }
+            if count == 1 { return helper }
+            helper.stop()
+            throw Failure(.failed, "images/\(reference) could not be mounted")
+        }
+    }
+}
