@@ -21,6 +21,7 @@ final class MemoryFS: FileSystem {
         var waits: [[UInt8]: @Sendable () async throws(FSError) -> Void] = [:]
         var opens = 0
         var releases = 0
+        var synchronizing: @Sendable () -> Void = {}
     }
 
     let root = NodeID(serial: 7, ordinal: 0)
@@ -149,6 +150,8 @@ final class MemoryFS: FileSystem {
     }
 
     func release(_ node: NodeID, handle: UInt64) { state.withLock { $0.releases += 1 } }
+
+    func synchronize(_ node: NodeID, handle: UInt64, dataOnly: Bool) throws(FSError) { state.withLock { $0.synchronizing }() }
 
     func openDirectory(_ node: NodeID) throws(FSError) -> Answer<OpenedDirectory> { .ready(OpenedDirectory(immutable: lifetime == .infinity)) }
     func coldOpenDirectory(_ node: NodeID) async throws(FSError) -> OpenedDirectory { throw .unsupported }
