@@ -20,12 +20,14 @@ public final class CacheTrees: Sendable {
     private final class Mounted: Sendable {
         let tree: LiveTree
         let lease: PathLease
+        let forgetting: Forgetting
         /// A cache that was removed and made again is another.
         let identity: FileIdentity
 
-        init(tree: LiveTree, lease: PathLease, identity: FileIdentity) {
+        init(tree: LiveTree, lease: PathLease, forgetting: Forgetting, identity: FileIdentity) {
             self.tree = tree
             self.lease = lease
+            self.forgetting = forgetting
             self.identity = identity
         }
     }
@@ -64,8 +66,27 @@ public final class CacheTrees: Sendable {
 
     /// The main instance of the cache whose directory is called `component`; nil where there is none.
     func tree(encoded component: [UInt8]) throws(FSError) -> LiveTree? {
-        guard let name = try told({ () throws(CacheError) in try library.name(encoded: component) }) else { return nil }
+        guard let name = try told({ () throws(CacheError) in try library.name(encoded: component) }) else {
+            retire { $0.encoded.utf8.elementsEqual(component) }
+            return nil
+        }
         return try tree(name)
+    }
+
+    /// Caches that have been removed: their nodes are stale from now on.
+    private func retire(where isGone: (CacheName) -> Bool) {
+        let past = mounted.withLock { mounted in
+            let gone = mounted.filter { isGone($0.key) }
+            for name in gone.keys { mounted[name] = nil }
+            return gone.values.map { $0 }
+        }
+        for mounted in past { end(mounted) }
+    }
+
+    private func end(_ mounted: Mounted) {
+        mounted.forgetting.end()
+        live.remove(mounted.tree)
+        mounted.lease.close()
     }
 
     /// - Throws: `.notFound` where there is no such cache.
@@ -76,8 +97,7 @@ public final class CacheTrees: Sendable {
         return try mounted.withLock { mounted throws(FSError) in
             if let present = mounted[name], present.identity == identity { return present.tree }
             if let past = mounted.removeValue(forKey: name) {
-                live.remove(past.tree)
-                past.lease.close()
+                end(past)
             }
             let forgetting = Forgetting(invalidation)
             let neighbours = try? watch?.watch(name) { _ in forgetting.othersChanged() }
@@ -86,7 +106,7 @@ public final class CacheTrees: Sendable {
             let tree = try LiveTree(directory.descriptor, gate: gate, numbers: live.numbers)
             forgetting.begin(tree)
             live.add(tree)
-            mounted[name] = Mounted(tree: tree, lease: lease, identity: identity)
+            mounted[name] = Mounted(tree: tree, lease: lease, forgetting: forgetting, identity: identity)
             return tree
         }
     }
@@ -99,10 +119,7 @@ public final class CacheTrees: Sendable {
         guard let entries = try? directory.entries() else { throw .io }
         guard entries.isEmpty else { throw .system(ENOTEMPTY) }
         // What was just emptied by path is held by us for a moment yet.
-        mounted.withLock { $0.removeValue(forKey: name) }.map { past in
-            live.remove(past.tree)
-            past.lease.close()
-        }
+        retire { $0 == name }
         try told { () throws(CacheError) in try library.remove(name) }
     }
 
@@ -149,13 +166,15 @@ public final class CacheTrees: Sendable {
 }
 
 /// Told of every change of who uses a cache; makes the kernel forget where it may remember something.
-private final class Forgetting: Sendable {
+fileprivate final class Forgetting: Sendable {
     private let invalidation: Invalidation
     private let tree = Mutex<LiveTree?>(nil)
 
     init(_ invalidation: Invalidation) { self.invalidation = invalidation }
 
     func begin(_ tree: LiveTree) { self.tree.withLock { $0 = tree } }
+    /// The watch holds on to this as long as it runs, the tree needs not be held.
+    func end() { tree.withLock { $0 = nil } }
 
     /// The root is always known, and nothing below it means that nothing is remembered.
     func othersChanged() {
