@@ -141,6 +141,27 @@ import TestSupport
         }
     }
 
+    /// The cache goes, and another takes its name, between the way to its locks and the locks themselves.
+    @Test func aLockOnACacheThatIsGoneIsNoLease() throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let old = try scratch.directory(of: npm)
+        let book = try FileLock(waitingFor: "locks/book", in: old, .exclusive)
+        let contender = try scratch.contender("hold", "npm", "locked")
+        let inode = try old.status("locks/book").st_ino
+        func isAwaited() throws -> Bool {
+            let locks = String(decoding: try OwnedDescriptor.open("/proc/locks", O_RDONLY).read(1 << 20, at: 0), as: UTF8.self)
+            return locks.split(separator: "\n").contains { $0.contains("->") && $0.contains(":\(inode) ") }
+        }
+        while try !isAwaited() { usleep(5000) }
+        try Directory(scratch.storePath).rename("caches/npm", to: "tmp/gone")
+        try scratch.library.create(npm)
+        _ = consume book
+        try contender.line("held 0 1 CLEAN")
+        #expect(try scratch.library.leases(on: npm).map(\.pid) == [contender.process.pid])
+        try contender.release()
+    }
+
     @Test func recordsSayWhoAndNothingSecret() throws {
         let scratch = try ScratchCaches()
         let store = try Store(at: scratch.storePath, create: false, logger: .silent)
