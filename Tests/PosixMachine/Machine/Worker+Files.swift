@@ -26,10 +26,7 @@ extension Worker {
         case .seek:
             guard !isDirectory(fd) else { return Answer("directory") }
             return .result(lseek(fd, off_t(operation.a), [SEEK_SET, SEEK_CUR, SEEK_END][Int(operation.b)]))
-        case .seekHole:
-            guard !isDirectory(fd) else { return Answer("directory") }
-            // The position is put back, because the call may leave it where it likes when it fails.
-            return .result(lseek(fd, off_t(operation.a), operation.b == 0 ? 3 /* SEEK_DATA */ : 4 /* SEEK_HOLE */))
+        case .seekHole: return seekHole(operation, fd)
         case .getFlags:
             // O_LARGEFILE and O_NOATIME are the program's own and the same for both.
             return .result(fcntl(fd, F_GETFL))
@@ -38,6 +35,25 @@ extension Worker {
             guard flags >= 0 else { return .failure() }
             return .result(pm_set_flags(fd, operation.a == 1 ? flags | O_APPEND : flags & ~O_APPEND))
         }
+    }
+
+    /// What was allocated and not written is a hole to ext4 unless pages of it happen to be cached, so what is compared is
+    /// whether the answer is true: a hole reads as zeros, and between here and the next data there are only zeros.
+    private func seekHole(_ operation: Operation, _ fd: Int32) -> Answer {
+        guard !isDirectory(fd) else { return Answer("directory") }
+        let wantsData = operation.b == 0
+        let place = lseek(fd, off_t(operation.a), wantsData ? 3 /* SEEK_DATA */ : 4 /* SEEK_HOLE */)
+        let code = errno
+        lseek(fd, 0, SEEK_SET)
+        let size = off_t(size(fd))
+        guard place >= 0 || (code == ENXIO && off_t(operation.a) < size) else { return Answer(Answer.errorName(code)) }
+        let end = place < 0 ? size : place
+        guard end >= off_t(operation.a), end <= size, wantsData || place >= 0 else { return Answer("\(place) of \(size)") }
+        let zeros = wantsData ? off_t(operation.a)..<end : end..<min(end + 1, size)
+        var bytes = [UInt8](repeating: 0, count: Int(zeros.count))
+        // A file that is open for writing only cannot be checked.
+        let count = Glibc.pread(fd, &bytes, bytes.count, zeros.lowerBound)
+        return Answer(count > 0 && bytes.prefix(count).contains { $0 != 0 } ? "not zeros in \(zeros)" : "true")
     }
 
     private mutating func open(_ operation: Operation, _ flags: Int32) -> Answer {
