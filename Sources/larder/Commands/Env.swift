@@ -88,7 +88,8 @@ struct Env: ParsableCommand {
             guard access(path + "/caches", F_OK) == 0 else { throw Failure(.notFound, "\(mount): no `larder mount` with caches/ in it") }
             return path
         }
-        for path in try LarderMount.all().map(\.path) where access(path + "/caches", F_OK) == 0 {
+        // The newest first: looking into one whose daemon hangs would wait for it, and no signal could end that.
+        for path in try LarderMount.all().reversed().map(\.path) where access(path + "/caches", F_OK) == 0 {
             guard let data = FileManager.default.contents(atPath: path + "/status.json"),
                 let status = try? JSONText.decode(DaemonStore.self, from: Array(data)), status.store == settings.storePath
             else { continue }
