@@ -14,7 +14,7 @@ import tarfile
 import threading
 import zipfile
 
-from cache_systems import run
+from cache_disk import run
 
 
 def filler(seed, size):

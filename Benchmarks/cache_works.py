@@ -5,7 +5,7 @@ import shutil
 import sys
 
 import cache_fixtures as fixtures
-from cache_systems import Failed
+from cache_disk import Failed
 
 # Row: the most that `larder mount` may take, as a multiple of the plain directory. None: shown only.
 FLOORS = {
