@@ -36,7 +36,7 @@ extension Preset {
             ],
             variables: [],
             notes: [
-                "dnf has no variable for its cache: use `larder run` or mount it; `larder env` has nothing to say.",
+                "dnf has no variable for its cache: use `larder run` or mount it.",
                 "Packages stay only with keepcache=True in dnf.conf, or dnf --setopt=keepcache=True.",
             ]
         ),
@@ -49,7 +49,7 @@ extension Preset {
                 )
             ],
             variables: [],
-            notes: ["apk uses the cache when the directory is there, unless it is called with --no-cache; `larder env` has nothing to say."]
+            notes: ["apk uses the directory when it is there, unless called with --no-cache, and has no variable for it: use `larder run` or mount it."]
         ),
     ]
 }

@@ -46,6 +46,10 @@ struct Env: ParsableCommand {
         var environment = settings.environment
         var assignments: [(name: String, value: String)] = []
         for preset in chosen {
+            if preset.variables.isEmpty && preset.files.isEmpty {
+                Terminal.error("larder: \(preset.notes.first ?? "\(preset.name) has no variable for its cache")")
+                continue
+            }
             var places: [String: String] = [:]
             for cache in preset.caches {
                 guard let name = CacheName(namespace: namespace, id: cache.id) else { throw CacheError.badName(namespace) }
@@ -58,9 +62,6 @@ struct Env: ParsableCommand {
             let directory = try preset.files.isEmpty ? nil : Self.fileDirectory(namespace)
             for (file, content) in preset.files(over: environment, target: { places[$0] }) { try directory.map { try Self.write(content, file, in: $0) } }
             let new = preset.environment(over: environment, target: { places[$0] }, file: { name in directory.map { "\($0)/\(name)" } })
-            if new.isEmpty && preset.variables.isEmpty && preset.files.isEmpty {
-                Terminal.error("larder: \(preset.name) has no variable for its cache: \(preset.notes.first ?? "use larder run")")
-            }
             assignments += new
             for (name, value) in new { environment[name] = value }
         }
