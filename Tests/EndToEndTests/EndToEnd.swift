@@ -10,7 +10,8 @@ import Testing
 enum EndToEnd {}
 
 enum Prerequisites {
-    static let tools = ["python3", "docker-registry", "htpasswd", "skopeo", "umoci", "debootstrap", "ctr-remote", "zstd", "fusermount3"]
+    static let tools = ["python3", "docker-registry", "htpasswd", "skopeo", "umoci", "debootstrap", "ctr-remote", "zstd", "fusermount3",
+                        "npm", "go", "git", "stress-ng", "dpkg-deb"]
 
     static var areMet: Bool {
         if let flag = Environment.current["CI"], !flag.isEmpty { return true }

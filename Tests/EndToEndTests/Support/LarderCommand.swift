@@ -8,6 +8,13 @@ enum LarderCommand {
         return "\(Checkout.path)/.build/debug/larder"
     }()
 
+    /// Another program of this package, which `swift build` puts beside the command.
+    static func beside(_ name: String) -> String {
+        let folder = binary.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        let path = "\(folder)/\(name)"
+        return access(path, X_OK) == 0 ? path : "\(Checkout.path)/.build/debug/\(name)"
+    }
+
     /// Only what the command needs, with `home` as the home directory.
     static func environment(home: String, _ more: [String: String] = [:]) -> [String: String] {
         ["PATH": Environment.current["PATH"] ?? "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": home, "LC_ALL": "C.UTF-8",
