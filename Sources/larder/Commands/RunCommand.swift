@@ -92,7 +92,7 @@ struct RunCommand: AsyncParsableCommand {
         } catch {
             let number = signal.withLock { $0 }
             if number != 0 { SignalForwarding.end(by: number) }
-            Terminal.error("larder: \(Failure(error).message)")
+            Terminal.error("larder: \((error as? Failure ?? Failure(error)).message)")
             Glibc.exit(Self.code(of: error))
         }
         switch outcome {
