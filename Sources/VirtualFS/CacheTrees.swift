@@ -10,6 +10,7 @@ public final class CacheTrees: Sendable {
     public let library: CacheLibrary
     let live = LiveTrees()
     private let invalidation: Invalidation
+    private let changeLimit: Duration
     private let log: Logger
     /// Without it (no inotify left, a store on NFS) nothing is remembered.
     private let watch: CacheWatch?
@@ -42,9 +43,12 @@ public final class CacheTrees: Sendable {
         }
     }
 
-    /// `invalidation` is told when others begin or end to use a cache whose names the kernel remembers.
-    public init(library: CacheLibrary, invalidation: Invalidation) {
+    /// - Parameters:
+    ///   - invalidation: told when others begin or end to use a cache whose names the kernel remembers.
+    ///   - changeLimit: how long a change waits for a cache that somebody has to himself, before it fails with EBUSY.
+    public init(library: CacheLibrary, invalidation: Invalidation, changeLimit: Duration = .seconds(10)) {
         self.library = library
+        self.changeLimit = changeLimit
         self.invalidation = invalidation
         log = library.log
         do throws(CacheError) {
@@ -102,7 +106,7 @@ public final class CacheTrees: Sendable {
             let forgetting = Forgetting(invalidation)
             let neighbours = try? watch?.watch(name) { _ in forgetting.othersChanged() }
             let lease = PathLease(name, in: library, neighbours: neighbours)
-            let gate = CacheGate(lease: lease, invalidation: invalidation, log: log)
+            let gate = CacheGate(lease: lease, invalidation: invalidation, limit: changeLimit, log: log)
             let tree = try LiveTree(directory.descriptor, gate: gate, numbers: live.numbers)
             forgetting.begin(tree)
             live.add(tree)
@@ -187,16 +191,33 @@ fileprivate final class Forgetting: Sendable {
 struct CacheGate: LiveGate {
     let lease: PathLease
     let invalidation: Invalidation
+    let limit: Duration
     let log: Logger
 
     func admit() -> Bool { lease.admit() }
 
+    /// Bounded, because the kernel locks the directory for as long as a change in it waits: a listing of it, which needs no lease,
+    /// would wait as well.
     func waitForAdmission() async throws(FSError) {
-        do throws(CacheError) {
-            try await lease.waitForAdmission()
-        } catch {
-            throw FSError(error, log: log)
+        let result = await withTaskGroup(of: Result<Void, FSError>.self) { group in
+            group.addTask {
+                do throws(CacheError) {
+                    return .success(try await lease.waitForAdmission())
+                } catch {
+                    return .failure(FSError(error, log: log))
+                }
+            }
+            group.addTask {
+                try? await Task.sleep(for: limit)
+                return .failure(Task.isCancelled ? .interrupted : .system(EBUSY))
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? .failure(.interrupted)
         }
+        if case .failure(.system(EBUSY)) = result {
+            log.warning("a change waited too long for a cache that is held", metadata: ["cache": "\(lease.cache)", "limit": "\(limit)"])
+        }
+        try result.get()
     }
 
     func openedForWriting() { lease.openedForWriting() }

@@ -26,6 +26,8 @@ struct ConfigurationFile: Sendable, Equatable {
     var fetchTimeout: Double?
     /// Seconds.
     var tagLifetime: Double?
+    /// Seconds.
+    var changeTimeout: Double?
     var logLevel: String?
     var hosts: [String: Host] = [:]
 }
@@ -77,7 +79,7 @@ private func refuseUnknownKeys<Key: CodingKey & CaseIterable>(_ decoder: any Dec
 
 extension ConfigurationFile: Decodable {
     private enum Key: String, CodingKey, CaseIterable {
-        case store, platform, allowOther, passthrough, fetchTimeout, tagLifetime, logLevel, hosts
+        case store, platform, allowOther, passthrough, fetchTimeout, tagLifetime, changeTimeout, logLevel, hosts
     }
 
     init(from decoder: any Decoder) throws {
@@ -89,6 +91,7 @@ extension ConfigurationFile: Decodable {
         passthrough = try values.decodeIfPresent(Bool.self, forKey: .passthrough)
         fetchTimeout = try values.decodeIfPresent(Double.self, forKey: .fetchTimeout)
         tagLifetime = try values.decodeIfPresent(Double.self, forKey: .tagLifetime)
+        changeTimeout = try values.decodeIfPresent(Double.self, forKey: .changeTimeout)
         logLevel = try values.decodeIfPresent(String.self, forKey: .logLevel)
         hosts = try values.decodeIfPresent([String: Host].self, forKey: .hosts) ?? [:]
     }

@@ -24,7 +24,7 @@ struct Daemon {
         let started = Int64(time(nil))
         let counters = CounterBox()
         let invalidation = Invalidation()
-        let caches = CacheTrees(library: CacheLibrary(library.store, command: "larder mount"), invalidation: invalidation)
+        let caches = CacheTrees(library: CacheLibrary(library.store, command: "larder mount"), invalidation: invalidation, changeLimit: settings.changeLimit)
         defer { caches.close() }
         let fileSystem: any FileSystem
         if let tree, let cache = Self.cache(tree) {

@@ -43,6 +43,8 @@ struct Settings: Sendable {
     var passthrough: Bool
     var fetchLimit: Duration
     var tagLifetime: Duration
+    /// How long a change by path waits for a cache that somebody has to himself.
+    var changeLimit: Duration
     var hosts: [String: ConfigurationFile.Host]
     var environment: [String: String]
 
@@ -67,6 +69,7 @@ struct Settings: Sendable {
         passthrough = try variables.flag("PASSTHROUGH") ?? file.passthrough ?? true
         fetchLimit = try Self.seconds(remote?.fetchTimeout ?? variables.number("FETCH_TIMEOUT") ?? file.fetchTimeout ?? 60, "fetch timeout")
         tagLifetime = try Self.seconds(variables.number("TAG_LIFETIME") ?? file.tagLifetime ?? 60, "tag lifetime")
+        changeLimit = try Self.seconds(variables.number("CHANGE_TIMEOUT") ?? file.changeTimeout ?? 10, "change timeout")
         hosts = file.hosts
         for text in remote?.layout ?? [] {
             guard let equals = text.firstIndex(of: "="), equals != text.startIndex else { throw Failure(.usage, "--layout '\(text)': use NAME=DIR") }
