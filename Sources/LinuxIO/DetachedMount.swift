@@ -32,10 +32,8 @@ public struct DetachedMount: ~Copyable {
 
     /// Shows owners through `view`. EINVAL where the filesystem cannot, such as overlayfs and NFS.
     public borrowing func show(_ view: OwnerView) throws(SystemError) {
-        let namespace = larder_user_namespace(view.users, view.groups)
-        guard namespace >= 0 else { throw SystemError("user namespace") }
-        let owned = OwnedDescriptor(owning: namespace)
-        guard larder_set_mount_attributes(descriptor.raw, 0, 0, owned.raw, 0) == 0 else { throw SystemError("mount_setattr") }
+        let namespace = try view.userNamespace()
+        guard larder_set_mount_attributes(descriptor.raw, 0, 0, namespace.raw, 0) == 0 else { throw SystemError("mount_setattr") }
     }
 
     /// Attaches it at `path`, over what is there.
@@ -54,6 +52,13 @@ public struct OwnerView: Sendable, Hashable {
     public init(uid: UInt32, gid: UInt32, as shownUID: UInt32, _ shownGID: UInt32) throws(SystemError) {
         users = Self.exchanging(uid, shownUID, in: try Self.known("/proc/self/uid_map"))
         groups = Self.exchanging(gid, shownGID, in: try Self.known("/proc/self/gid_map"))
+    }
+
+    /// A user namespace with these maps.
+    public func userNamespace() throws(SystemError) -> OwnedDescriptor {
+        let raw = larder_user_namespace(users, groups)
+        guard raw >= 0 else { throw SystemError("user namespace") }
+        return OwnedDescriptor(owning: raw)
     }
 
     /// Lines of (id on disk, id shown, how many), for the ids that `ranges` has: in a container a process cannot name others.

@@ -104,7 +104,7 @@ struct RunExecution: Sendable {
             say("cache '\(mount.name)' keeps its owner \(disk.uid):\(disk.gid): only root can show it as \(wanted.uid):\(wanted.gid)'s (an id-mapped mount)")
             return shown
         }
-        let namespace = try OwnerView.userNamespace(disk: disk, shown: wanted)
+        let namespace = OwnedDescriptorBox(try OwnerView(uid: disk.uid, gid: disk.gid, as: wanted.uid, wanted.gid).userNamespace().release())
         views.append(namespace)
         shown.ownerView = namespace.raw
         return shown

@@ -1,7 +1,6 @@
 import Caches
 import CLinux
 import Testing
-import TestSupport
 
 @testable import Run
 
@@ -40,25 +39,6 @@ import TestSupport
         var plan = NamespacePlan(authority: .privileged, workingDirectory: bytes("/"), scratch: bytes("/tmp"))
         plan.mounts = (0..<200).map { mount("/m/\($0)") }
         #expect(throws: RunError.self) { try plan.steps() }
-    }
-
-    @Test func anOwnerViewSwapsTwoOwnersAndLeavesTheOthers() {
-        let all: [(first: UInt32, count: UInt32)] = [(0, .max)]
-        #expect(OwnerView.map(disk: 0, shown: 1000, known: all) == "0 1000 1\n1 1 999\n1000 0 1\n1001 1001 4294966294\n")
-        #expect(OwnerView.map(disk: 1000, shown: 0, known: all) == OwnerView.map(disk: 0, shown: 1000, known: all))
-        #expect(OwnerView.map(disk: 7, shown: 7, known: all) == "0 0 4294967295\n")
-        // Every id that the process can name is mapped once, whatever ranges it has.
-        var random = SeededGenerator.named("anOwnerViewSwapsTwoOwnersAndLeavesTheOthers")
-        for _ in 0..<200 {
-            let (a, b) = (UInt32.random(in: 0..<40, using: &random), UInt32.random(in: 0..<40, using: &random))
-            var inside: [UInt32: UInt32] = [:]
-            for line in OwnerView.map(disk: a, shown: b, known: [(0, 15), (20, 20)]).split(separator: "\n") {
-                let fields = line.split(separator: " ").compactMap { UInt32($0) }
-                for offset in 0..<fields[2] { #expect(inside.updateValue(fields[1] + offset, forKey: fields[0] + offset) == nil) }
-            }
-            #expect(inside.count == 35)
-            #expect(inside.allSatisfy { $0.value == ($0.key == a ? b : $0.key == b ? a : $0.key) })
-        }
     }
 
     @Test func aProgramIsLookedForAsAShellDoes() {

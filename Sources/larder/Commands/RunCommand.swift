@@ -74,6 +74,8 @@ struct RunCommand: AsyncParsableCommand {
     var command: [String] = []
 
     func run() async throws {
+        // From its first word on everything is the command's, also what looks like an option of ours. Only alone it is for us.
+        if ["--help", "-h"].contains(command.first) { throw CleanExit.helpRequest(self) }
         let settings = try Settings(store: store, remote: remote)
         let request = try request(settings)
         let name = request.command.first.map { String(decoding: $0.split(separator: UInt8(ascii: "/")).last ?? [], as: UTF8.self) } ?? ""
