@@ -29,13 +29,8 @@ extension FuseAdapter {
                 return .created(entry, file)
             }
         }
-        let truncates = RequestBody.createFlags & UInt32(LARDER_FUSE_OPEN_KILL_SUIDGID) != 0
         request.change(parent, on: mount, UnsafeRawBufferPointer(cString: name)) { fileSystem, name, _ throws(FSError) in
-            var (entry, file) = try fileSystem.create(parent, name, mode: mode, flags: flags, for: caller)
-            if truncates, entry.attributes.mode & 0o6000 != 0 {
-                // Somebody else made it meanwhile, so this was an open with O_TRUNC.
-                entry = try fileSystem.removePrivileges(entry.attributes.node, handle: file.handle, for: caller)
-            }
+            let (entry, file) = try fileSystem.create(parent, name, mode: mode, flags: flags, for: caller)
             return .created(entry, file)
         }
     }

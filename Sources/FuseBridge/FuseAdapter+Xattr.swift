@@ -10,8 +10,12 @@ extension FuseAdapter {
             }
         }
         operations.listxattr = { raw, node, size in
-            FuseAdapter.replyAttribute(FuseRequest(raw), FuseConnection.of(raw).pointee, size) { mount, buffer throws(FSError) in
-                try mount.fileSystem.attributeNames(mount.node(node), into: buffer)
+            let request = FuseRequest(raw)
+            let isRoot = request.caller.uid == 0
+            FuseAdapter.replyAttribute(request, FuseConnection.of(raw).pointee, size) { mount, buffer throws(FSError) in
+                let node = mount.node(node)
+                if isRoot { return try mount.fileSystem.attributeNames(node, into: buffer) }
+                return try mount.fileSystem.publicAttributeNames(node, into: buffer)
             }
         }
     }
@@ -31,5 +35,26 @@ extension FuseAdapter {
             let length = try copy(mount, buffer)
             request.reply(bytes: UnsafeRawBufferPointer(buffer.prefix(length)))
         } catch { request.reply(error) }
+    }
+}
+
+extension FileSystem {
+    /// Without `trusted.*`, which a disk shows to nobody but root; for reading and changing those the kernel sees to it.
+    fileprivate func publicAttributeNames(_ node: NodeID, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int {
+        // XATTR_LIST_MAX.
+        try withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 1) { all throws(FSError) in
+            let count = try attributeNames(node, into: all)
+            var kept = 0
+            for name in all.prefix(count).split(separator: 0) where !name.starts(with: "trusted.".utf8) {
+                let next = kept + name.count + 1
+                if !buffer.isEmpty {
+                    guard next <= buffer.count else { throw .range }
+                    UnsafeMutableRawBufferPointer(rebasing: buffer[kept..<next - 1]).copyMemory(from: UnsafeRawBufferPointer(rebasing: name))
+                    buffer[next - 1] = 0
+                }
+                kept = next
+            }
+            return kept
+        }
     }
 }

@@ -91,8 +91,8 @@ final class PassthroughTable: Sendable {
 }
 
 extension FuseConnection {
-    /// Counts the open of a file that is only read, and says how. Nothing else may come here: the kernel opens the
-    /// backing file with the caller's flags and our rights.
+    /// Counts an open, and says how. The kernel opens the backing file with the caller's flags and our rights; set-id bits and
+    /// file capabilities it has taken off before a write, by SETATTR and REMOVEXATTR.
     func openForPassthrough(_ node: NodeID, _ file: OpenedFile) -> Int32? {
         guard handshake.hasPassthrough else { return nil }
         return passthrough.open(node) { file.complete ? try? fileSystem.backing(node) : nil }

@@ -14,8 +14,9 @@ extension LiveTree {
     public func setAttributes(_ node: NodeID, handle: UInt64?, _ change: AttributeChange, for caller: Caller) throws(FSError) -> Entry {
         let file = change.size == nil ? try anyFile(node) : try contentFile(node, writing: true)
         defer { extendLifetime(file) }
-        if change.uid != nil || change.gid != nil {
-            // The all-ones id leaves what is there.
+        if change.uid != nil || change.gid != nil || change == AttributeChange() {
+            // The all-ones id leaves what is there. A change of nothing is the kernel's way of saying that set-id bits have to
+            // go and ctime to move: for a chown to nobody, and before a write of whoever may not leave the bits standing.
             try Self.check(larder_chown(file.raw, change.uid ?? .max, change.gid ?? .max))
         }
         if let mode = change.mode { try Self.check(larder_chmod(file.raw, mode & 0o7777)) }

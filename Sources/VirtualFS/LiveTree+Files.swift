@@ -15,33 +15,22 @@ extension LiveTree {
         guard let before = nodes.opened(node) else { throw .stale }
         let writes = flags & O_ACCMODE != O_RDONLY
         do throws(FSError) {
-            var complete = true
             if flags & O_TRUNC != 0 {
                 let file = LiveFile(try open(node, O_RDWR | O_TRUNC | O_NONBLOCK), canRead: true, canWrite: true)
                 files.put(node, file)
-                complete = try isPlain(file)
             } else if before == 0 || !isPrivileged {
-                let file = try contentFile(node, writing: writes)
-                defer { extendLifetime(file) }
-                if writes { complete = try isPlain(file) }
+                _ = try contentFile(node, writing: writes)
             }
-            return .ready(opened(writes: writes, complete: complete))
+            return .ready(opened(writes: writes))
         } catch {
             if nodes.closed(node) { files.remove(node) }
             throw error
         }
     }
 
-    private func opened(writes: Bool, complete: Bool) -> OpenedFile {
+    private func opened(writes: Bool) -> OpenedFile {
         if writes { gate.openedForWriting() }
-        return OpenedFile(
-            handle: writes ? Handle.writing : Handle.reading, caching: complete && gate.lifetime > 0 ? .keep : .fresh, complete: complete)
-    }
-
-    /// A write through the kernel alone would leave set-id bits standing: they go only when the writer asks us.
-    private func isPlain(_ file: LiveFile) throws(FSError) -> Bool {
-        let mode = try status(of: file.raw).mode
-        return mode & (S_ISUID | S_ISGID) == 0 && larder_get_attribute(file.raw, "security.capability", nil, 0) < 0
+        return OpenedFile(handle: writes ? Handle.writing : Handle.reading, caching: gate.lifetime > 0 ? .keep : .fresh, complete: true)
     }
 
     public func create(
@@ -56,24 +45,27 @@ extension LiveTree {
                 raw = try asCaller(caller) { larder_open_component(directory.raw, component, O_RDWR | O_CREAT | O_EXCL, mode) }
             } catch {
                 guard error == .system(EEXIST), flags & O_EXCL == 0 else { throw error }
-                return try openExisting(parent, name, flags: flags)
+                return try openExisting(parent, name, flags: flags, for: caller)
             }
             let file = LiveFile(OwnedDescriptor(owning: raw), canRead: true, canWrite: true)
-            let (entry, opened) = try begin(file, writes: flags & O_ACCMODE != O_RDONLY, mode: mode)
+            let (entry, opened) = try begin(file, writes: flags & O_ACCMODE != O_RDONLY)
             if !isPrivileged { nodes.put(entry.attributes.node, in: parent, name) }
             return (entry, opened)
         }
     }
 
     /// Somebody else made it since the kernel looked.
-    private func openExisting(_ parent: NodeID, _ name: UnsafeRawBufferPointer, flags: Int32) throws(FSError) -> (Entry, OpenedFile) {
+    private func openExisting(_ parent: NodeID, _ name: UnsafeRawBufferPointer, flags: Int32, for caller: Caller) throws(FSError) -> (Entry, OpenedFile) {
         guard case .ready(var entry) = try lookup(parent, name), !entry.isAbsent else { throw .stale }
         let node = entry.attributes.node
         do throws(FSError) {
             // The kernel looks again, and sees what it is.
             guard entry.attributes.mode & S_IFMT == S_IFREG else { throw .stale }
             guard case .ready(let file) = try open(node, flags: flags) else { throw .stale }
-            if flags & O_TRUNC != 0, case .ready(let after) = try attributes(node) { entry = after }
+            if flags & O_TRUNC != 0 {
+                if caller.uid != 0 { try clearSetID(contentFile(node, writing: true)) }
+                if case .ready(let after) = try attributes(node) { entry = after }
+            }
             return (entry, file)
         } catch {
             forget(node, count: 1)
@@ -89,16 +81,16 @@ extension LiveTree {
             return raw >= 0 ? raw : -errno
         }
         let file = LiveFile(OwnedDescriptor(owning: raw), canRead: true, canWrite: true)
-        let (entry, opened) = try begin(file, writes: true, mode: mode)
+        let (entry, opened) = try begin(file, writes: true)
         nodes.keep(entry.attributes.node, file)
         return (entry, opened)
     }
 
-    private func begin(_ file: LiveFile, writes: Bool, mode: UInt32) throws(FSError) -> (Entry, OpenedFile) {
+    private func begin(_ file: LiveFile, writes: Bool) throws(FSError) -> (Entry, OpenedFile) {
         var object = larder_object()
         let node = nodes.remember(try look(file.raw, "", &object), opening: true)
         files.put(node, file)
-        return (Self.entry(node, object, lifetime: gate.lifetime), opened(writes: writes, complete: mode & (S_ISUID | S_ISGID) == 0))
+        return (Self.entry(node, object, lifetime: gate.lifetime), opened(writes: writes))
     }
 
     /// The kernel reads and writes by itself from here on and keeps the file alive; our own descriptor is not needed

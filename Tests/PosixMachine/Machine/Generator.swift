@@ -86,11 +86,11 @@ struct Generator {
         switch operation.kind {
         case .open:
             operation.a = Int64(openFlags())
-            operation.b = mode()
+            operation.b = mode(new: true)
             if chance(12) { operation.a |= Int64(O_DIRECTORY); operation.a &= ~Int64(O_CREAT | O_ACCMODE | O_TRUNC) }
         case .openUnnamed:
             operation.a = Int64(chance(70) ? O_RDWR : O_WRONLY) | Int64(chance(20) ? O_EXCL : 0)
-            operation.b = mode()
+            operation.b = mode(new: true)
         case .read, .pread, .readv, .write, .pwrite, .writev, .mapRead, .mapStore, .mapTimes:
             operation.a = offset()
             operation.b = length()
@@ -114,12 +114,17 @@ struct Generator {
             operation.c = length()
         case .mkdir:
             operation.a = mode(directory: true)
-        case .chmod, .fchmod, .fifo, .socket, .regular, .device:
+        case .chmod, .fchmod:
             operation.a = mode()
+        case .fifo, .socket, .regular, .device:
+            operation.a = mode(new: true)
             operation.b = Int64(below(4))
         case .chown, .lchown, .fchown:
             operation.a = [-1, 0, 1000, 1000, 1001][below(5)]
             operation.b = [-1, 0, 1000, 2000, 1001][below(5)]
+            // Both -1 takes set-id bits off, which is the owner's right alone; FUSE's question does not tell it from what comes
+            // before anybody's write.
+            if operation.a == -1, operation.ordinary { operation.b = 1000 }
         case .umask:
             operation.a = [0o022, 0o022, 0, 0o077, 0o027][below(5)]
         case .utimens, .lutimens, .futimens:
@@ -180,9 +185,13 @@ struct Generator {
         return flags
     }
 
-    private mutating func mode(directory: Bool = false) -> Int64 {
+    /// A file never gets the set-group-id bit without the group's right to execute: that once meant mandatory locking, and who
+    /// loses it depends on groups that only the kernel knows. As a umask takes that right, `new` files get none at all.
+    private mutating func mode(directory: Bool = false, new: Bool = false) -> Int64 {
         let mode = anyMode()
-        return setsIDs || directory ? mode : mode & 0o1777
+        if directory { return mode }
+        if !setsIDs { return mode & 0o1777 }
+        return mode & 0o2000 == 0 || (!new && mode & 0o10 != 0) ? mode : mode & ~0o2000
     }
 
     private mutating func anyMode() -> Int64 {
