@@ -11,7 +11,8 @@ extension LiveTree {
 
     public func releaseDirectory(_ node: NodeID, handle: UInt64) {}
 
-    /// Without `wantsEntries` an entry has type and `inode` alone, and its node id means nothing.
+    /// Without `wantsEntries` an entry has type and `inode` alone, and its node id means nothing. With it, one whose node is absent
+    /// is a name alone: the kernel asks for it when somebody looks.
     public func readDirectory(
         _ node: NodeID, handle: UInt64, from offset: UInt64, wantsEntries: Bool,
         emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
@@ -24,6 +25,8 @@ extension LiveTree {
         }))
         if offset > 0 { try Self.check(Int(larder_seek(listing.raw, Self.position(offset), SEEK_SET))) }
         let lifetime = gate.lifetime
+        // Further parts of a listing come with entries only where the kernel has seen lookups.
+        let wantsFiles = wantsEntries && (offset > 0 || habit.begins(node))
         try withUnsafeTemporaryAllocation(byteCount: 1 << 15, alignment: 8) { buffer throws(FSError) in
             while true {
                 let count = try Self.check(larder_read_names(listing.raw, buffer.baseAddress, buffer.count))
@@ -33,7 +36,7 @@ extension LiveTree {
                     let record = LiveDirectoryRecord(UnsafeRawBufferPointer(rebasing: buffer[place..<count]))
                     guard let record else { throw .io }
                     place += record.length
-                    guard try show(record, of: node, directory, wantsEntry: wantsEntries, lifetime, emit) else { return }
+                    guard try show(record, of: node, directory, isPlus: wantsEntries, wantsFiles: wantsFiles, lifetime, emit) else { return }
                 }
             }
         }
@@ -42,12 +45,13 @@ extension LiveTree {
     /// False where there is no room for more.
     @inline(__always)
     private func show(
-        _ record: LiveDirectoryRecord, of parent: NodeID, _ directory: LiveFile, wantsEntry: Bool, _ lifetime: Double,
+        _ record: LiveDirectoryRecord, of parent: NodeID, _ directory: LiveFile, isPlus: Bool, wantsFiles: Bool, _ lifetime: Double,
         _ emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
     ) throws(FSError) -> Bool {
         if record.isDots { return true }
         let next = Self.offset(record.next)
-        if wantsEntry {
+        // Whoever walks a tree goes into its directories.
+        if isPlus && (wantsFiles || record.mode & S_IFMT == S_IFDIR || record.mode == 0) {
             do throws(FSError) {
                 let entry = try remember(parent, directory, record.name, record.component, lifetime)
                 if emit(record.name, entry, next) { return true }
@@ -58,7 +62,7 @@ extension LiveTree {
                 if error == .system(ENOENT) { return true }
             }
         }
-        var attributes = Attributes(node: NodeID(rawValue: wantsEntry ? 0 : max(record.inode, 1)), mode: record.mode)
+        var attributes = Attributes(node: NodeID(rawValue: isPlus ? 0 : max(record.inode, 1)), mode: record.mode)
         attributes.inode = record.inode
         return emit(record.name, Entry(attributes, nameLifetime: 0, attributeLifetime: 0), next)
     }

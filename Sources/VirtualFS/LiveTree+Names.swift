@@ -9,9 +9,11 @@ extension LiveTree {
         let directory = try directory(parent)
         defer { extendLifetime(directory) }
         do throws(FSError) {
-            return .ready(try Self.withComponent(name) { component throws(FSError) in
+            let entry = try Self.withComponent(name) { component throws(FSError) in
                 try remember(parent, directory, name, component, lifetime)
-            })
+            }
+            if entry.attributes.mode & S_IFMT != S_IFDIR { habit.looked(in: parent) }
+            return .ready(entry)
         } catch {
             guard error == .system(ENOENT) else { throw error }
             return .ready(.absent(lifetime: lifetime))

@@ -17,6 +17,7 @@ public final class LiveTree: FileSystem {
     private let numbers: LiveNumbers
     let nodes: LiveNodes
     let gate: any LiveGate
+    let habit: ListingHabit
     let rootFile: LiveFile
     let directories: LiveDescriptors
     let files: LiveDescriptors
@@ -32,6 +33,8 @@ public final class LiveTree: FileSystem {
         public var files = 1024
         /// False addresses by path even where handles could be used.
         public var usesHandles = true
+        /// False gives attributes with every listing, whether anybody looks at them or not.
+        public var learnsListings = true
 
         public init() {}
     }
@@ -64,6 +67,7 @@ public final class LiveTree: FileSystem {
         // One lookup that nobody takes back.
         root = nodes.remember(hasHandles ? LiveIdentity(handle) : LiveIdentity(object))
         self.gate = gate
+        habit = ListingHabit(learns: options.learnsListings)
         // Without passthrough every open file is served by us, and may be one that could not be opened again.
         files = LiveDescriptors(capacity: hasHandles ? options.files : max(options.files, Self.descriptorLimit / 2))
     }

@@ -1,5 +1,6 @@
 import Caches
 import CLinux
+import TestSupport
 import Testing
 
 @testable import Run

@@ -11,7 +11,7 @@ import Testing
 
     @Test func theRootHasWhatTheReadmeSays() async throws {
         try await Mount().run { mount in
-            #expect(try await mount.names("") == ["README.txt", "images", "layers", "snapshots", "blobs", "metrics", "status.json"])
+            #expect(try await mount.names("") == ["README.txt", "caches", "images", "leases", "layers", "snapshots", "blobs", "metrics", "status.json"])
             let readme = try await mount.find("README.txt")
             #expect(try await mount.text("README.txt").utf8.count == Int(readme.attributes.size))
             #expect(try await mount.text("status.json") == "{\"up\":true}\n")
