@@ -102,7 +102,7 @@ struct Machine {
             return
         }
         guard short.count <= 100 else {
-            print("\nIt does not come without \(short.count) of the \(operations.count) operations: it probably depends on time.")
+            print("\nIt does not come without \(short.count) of the \(operations.count) operations: it depends on time, or takes more than a minute's tries to cut down.")
             return
         }
         print("\nof \(operations.count) operations these \(short.count) are enough (--replay reads such lines):")
