@@ -135,6 +135,8 @@ extension Worker {
         case .advise: return .result(-Int(posix_fadvise(fd, 0, 0, Int32(operation.a))))
         case .sendfile:
             guard Int64(size(target)) < Generator.sizeLimit else { return Answer("large") }
+            // A file into itself: the pages in the pipe are those that are written, and in what steps is every filesystem's own affair.
+            guard !Self.areSame(fd, target) else { return Answer("same file") }
             var offset = off_t(max(operation.a, 0))
             return .result(operation.a < 0 ? Glibc.sendfile(target, fd, nil, Int(operation.c)) : Glibc.sendfile(target, fd, &offset, Int(operation.c)))
         case .splice:
@@ -160,5 +162,10 @@ extension Worker {
             guard count > 0 else { return all }
             all += buffer.prefix(count)
         }
+    }
+
+    private static func areSame(_ first: Int32, _ second: Int32) -> Bool {
+        var (one, other) = (stat(), stat())
+        return fstat(first, &one) == 0 && fstat(second, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino
     }
 }
