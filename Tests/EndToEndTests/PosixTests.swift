@@ -30,6 +30,21 @@ extension EndToEnd {
             #expect(output.status == 0, "\(output.text)\(output.errors)\(larder.log.suffix(2000))")
         }
 
+        /// stress-ng's filesystem class, all at once. `LARDER_STRESS_SECONDS` (20); the whole proof is 300. Left out is what works on
+        /// other filesystems than the one it is given: on /proc, on new mounts, on all mounts of the host.
+        @Test func stressNGIsContent() throws {
+            let larder = try MountedLarder()
+            let place = "\(larder.mountPoint)/caches/stress"
+            try Program.check(["mkdir", place])
+            let seconds = Int(Environment.current["LARDER_STRESS_SECONDS"] ?? "") ?? 20
+            let output = try Program.run(
+                ["stress-ng", "--class", "filesystem", "--all", "1", "--timeout", "\(seconds)s", "--temp-path", place,
+                 "--exclude", "bind-mount,binderfs,eventfd,fanotify,io,procfs"],
+                limit: Double(seconds) + 150)
+            #expect(output.status == 0, "\(output.text.suffix(4000))\(output.errors.suffix(4000))\(larder.log.suffix(2000))")
+            #expect(larder.isMounted && larder.daemon?.isRunning == true)
+        }
+
         /// A machine that finds nothing anywhere proves nothing: tmpfs keeps other sizes of directories.
         @Test func theMachineFindsWhatIsDifferent() throws {
             let scratch = try TemporaryDirectory()
