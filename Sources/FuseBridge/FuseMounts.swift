@@ -6,7 +6,7 @@ public enum FuseMounts {
     /// Mount points of a filesystem type such as "fuse.larder", in the order of mounting.
     public static func paths(ofType type: String) throws(MountError) -> [String] {
         do throws(SystemError) {
-            return try MountTableEntry.all().filter { $0.type == type }.map(\.path)
+            return try MountTable().all().filter { $0.type == type }.map(\.path)
         } catch {
             throw .refused(error)
         }

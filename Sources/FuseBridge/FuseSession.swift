@@ -118,7 +118,7 @@ public final class FuseSession: Sendable {
 
     /// INIT can only lower the kernel's 128 KiB, so it is raised in sysfs. Without it large reads are merely slower.
     private func setReadAhead() {
-        guard let device = MountTableEntry.mounted(on: mountPoint)?.device else { return }
+        guard let device = MountTable.mounted(on: mountPoint)?.device else { return }
         let path = "/sys/class/bdi/\(device)/read_ahead_kb"
         do {
             let file = try OwnedDescriptor.open(path, O_WRONLY)

@@ -54,7 +54,7 @@ enum Mounting {
     /// STATFS is the one question that the kernel never answers from a cache: stat(2) of a dead root still succeeds.
     static func unmountIfDead(_ path: String, type: String) throws(MountError) -> Bool {
         var status = statvfs()
-        guard MountTableEntry.mounted(on: path)?.type == type, statvfs(path, &status) != 0, errno == ENOTCONN else { return false }
+        guard MountTable.mounted(on: path)?.type == type, statvfs(path, &status) != 0, errno == ENOTCONN else { return false }
         try unmount(path, lazily: true)
         return true
     }

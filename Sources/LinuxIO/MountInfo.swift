@@ -62,6 +62,11 @@ public struct MountTable: ~Copyable {
         return String(decoding: bytes, as: UTF8.self).split(separator: "\n").compactMap { MountInfo($0) }
     }
 
+    /// What is mounted on `path`, which has no symlinks in it; the topmost where there are several.
+    public static func mounted(on path: String) -> MountInfo? {
+        (try? MountTable().all())?.last { $0.path == path }
+    }
+
     /// Blocks until the table has changed since it was last waited for, or opened.
     /// - Parameter timeout: in milliseconds; -1 is none.
     /// - Returns: false where the time ran out or a signal came.

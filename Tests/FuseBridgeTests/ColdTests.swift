@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 import Synchronization
 import Testing
 import VirtualFS
@@ -108,13 +109,13 @@ struct ColdTests {
         }
         let mount = try await Served(fileSystem)
         let path = mount.path
-        let device = try #require(MountTableEntry.mounted(on: path)?.device.split(separator: ":").last)
+        let device = try #require(MountTable.mounted(on: path)?.device.split(separator: ":").last)
         async let waiting = onThread { code(access(path + "/slow", F_OK)) }
         await onThread { begun.wait() }
         _ = await shell("mountpoint -q /sys/fs/fuse/connections || mount -t fusectl none /sys/fs/fuse/connections; echo 1 > /sys/fs/fuse/connections/\(device)/abort")
         #expect(await waiting == ECONNABORTED)
         await onThread { ended.wait() }
         await mount.ended()
-        #expect(MountTableEntry.mounted(on: path) == nil)
+        #expect(MountTable.mounted(on: path) == nil)
     }
 }

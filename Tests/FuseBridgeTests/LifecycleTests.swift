@@ -17,7 +17,7 @@ struct LifecycleTests {
         try #require(descriptor >= 0)
         await #expect(throws: MountError.busy(path)) { try await mount.stop() }
         try await onThread { Result { () throws(MountError) in try mount.session.unmount(lazily: true) } }.get()
-        #expect(MountTableEntry.mounted(on: path) == nil)
+        #expect(MountTable.mounted(on: path) == nil)
         let content = await onThread { () -> String in
             var bytes = [UInt8](repeating: 0, count: 64)
             let count = read(descriptor, &bytes, bytes.count)
@@ -41,16 +41,16 @@ struct LifecycleTests {
         #expect(throws: MountError.self) { try session.run() }
         try session.mount()
         #expect(throws: MountError.self) { try session.mount() }
-        #expect(MountTableEntry.mounted(on: path)?.type == "fuse.larder")
+        #expect(MountTable.mounted(on: path)?.type == "fuse.larder")
         try session.unmount(lazily: true)
-        #expect(MountTableEntry.mounted(on: path) == nil)
+        #expect(MountTable.mounted(on: path) == nil)
         #expect(throws: MountError.self) { try session.run { Issue.record("there is nothing to be ready") } }
 
         do {
             let forgotten = try FuseSession(fileSystem: MemoryFS(), options: .init(mountPoint: path), logger: Logger(label: "test"))
             try forgotten.mount()
         }
-        #expect(MountTableEntry.mounted(on: path) == nil)
+        #expect(MountTable.mounted(on: path) == nil)
         rmdir(path)
     }
 
@@ -91,11 +91,11 @@ struct LifecycleTests {
             let thread = try DedicatedThread.start("server") { try? session.run { ready.signal() } }
             await onThread { ready.wait() }
             guard await shell("cat \(path)/f").output == "mine" else { exit(3) }
-            guard MountTableEntry.mounted(on: path)?.type == "fuse.larder", !session.hasPassthrough else { exit(4) }
+            guard MountTable.mounted(on: path)?.type == "fuse.larder", !session.hasPassthrough else { exit(4) }
             guard await shell("grep -cF ' - fuse.larder a,b\\134c ' /proc/self/mountinfo").output == "1\n" else { exit(5) }
             try await onThread { Result { () throws(MountError) in try session.unmount() } }.get()
             await onThread { thread.join() }
-            guard MountTableEntry.mounted(on: path) == nil else { exit(6) }
+            guard MountTable.mounted(on: path) == nil else { exit(6) }
         }
         rmdir(path)
     }
@@ -124,18 +124,5 @@ struct LifecycleTests {
         }
         let session = try FuseSession(fileSystem: MemoryFS(), options: .init(mountPoint: "/etc/passwd"), logger: logger)
         #expect(throws: MountError.mountPoint("/etc/passwd", reason: "not a directory")) { try session.mount() }
-    }
-}
-
-@Suite struct MountTableTests {
-    @Test func escapedPathsAndOptionalFieldsAreUnderstood() {
-        let line = "36 35 0:58 / /a\\040b\\134c rw,noatime shared:1 master:2 - fuse.larder larder rw,user_id=0"
-        let entry = MountTableEntry(Substring(line))
-        #expect(entry?.path == "/a b\\c")
-        #expect(entry?.device == "0:58")
-        #expect(entry?.type == "fuse.larder")
-        for bad in ["", "36 35 0:58", "36 35 0:58 / /a rw shared:1 master:2 x:1 y", "1 2 3 4 5 6 7 8 -"] {
-            #expect(MountTableEntry(Substring(bad)) == nil)
-        }
     }
 }
