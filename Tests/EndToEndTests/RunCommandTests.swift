@@ -92,7 +92,10 @@ extension EndToEnd {
                          "--mount=type=cache,id=c,target=\(home)/cache", "--mount=type=tmpfs,target=\(home)/none", "--", "sh", "-ec",
                          "id -u; echo mine >\(home)/cache/f; stat -f -c %T \(home)/none"]
             let output = try Program.run(words, environment: LarderCommand.environment(home: home))
-            if output.status == 125, output.errors.contains("user namespace") || output.errors.contains("userns") { return }
+            if output.status == 125, output.errors.contains("user namespace") || output.errors.contains("userns") {
+                // The kernel of this host does not allow it, and that is what was said.
+                return #expect(Environment.current["CI"] == nil, "\(output.errors)")
+            }
             #expect(output.status == 0 && output.text == "65534\ntmpfs\n", "\(output.text)\(output.errors)")
             #expect(try Program.check(["stat", "-c", "%u", "\(store)/caches/c/instances/0/f"]) == "65534\n")
         }
