@@ -21,6 +21,15 @@ def operations_tool():
     return binary
 
 
+def debian_archive():
+    """Where this host gets Debian 12 from."""
+    for line in run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)", "Created-By: Packages", "Component: main"]).splitlines():
+        place, codename = line.split()
+        if codename == "bookworm":
+            return place
+    raise RuntimeError("apt on this host has no sources of Debian 12")
+
+
 def passthrough_example():
     """libfuse's example/passthrough_hp.cc as Debian 12 ships it, fetched and verified by apt, with what its build finds on Linux."""
     binary = os.path.join(TOOLS, "passthrough_hp")
@@ -29,7 +38,7 @@ def passthrough_example():
         for directory in ("lists/partial", "archives/partial"):
             os.makedirs(os.path.join(work, directory), exist_ok=True)
         with open(os.path.join(work, "sources.list"), "w") as file:
-            file.write("deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm main\n")
+            file.write(f"deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {debian_archive()} bookworm main\n")
         apt = ["apt-get", "-q", "-o", f"Dir::Etc::SourceList={work}/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",
                "-o", f"Dir::State::Lists={work}/lists", "-o", f"Dir::Cache={work}/archives", "-o", "APT::Sandbox::User=root"]
         run([*apt, "update"])

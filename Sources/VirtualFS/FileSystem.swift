@@ -1,3 +1,4 @@
+import Glibc
 import LinuxIO
 
 /// A filesystem as `FuseBridge` sees it: typed operations on node ids, errors as `FSError`, no kernel structures.
@@ -203,5 +204,11 @@ public struct FSStatistics: Sendable {
         self.blocksAvailable = blocksAvailable
         self.files = files
         self.filesFree = filesFree
+    }
+
+    public init(_ disk: statvfs) {
+        self.init(
+            blockSize: UInt64(disk.f_frsize), blocks: UInt64(disk.f_blocks), blocksFree: UInt64(disk.f_bfree),
+            blocksAvailable: UInt64(disk.f_bavail), files: UInt64(disk.f_files), filesFree: UInt64(disk.f_ffree))
     }
 }

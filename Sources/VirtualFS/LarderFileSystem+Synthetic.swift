@@ -43,9 +43,7 @@ extension LarderFileSystem {
             guard let image = library.image(manifest: manifest) else { throw .stale }
             guard let position = Int(text), position >= 0, position < image.layers.count, "\(position)" == text else { return absent(.infinity) }
             return found(.imageLayer(path: path, manifest: manifest, position: position), .infinity)
-        case .caches:
-            return .ready(try lookupCache([UInt8](name)))
-        case .leases, .lease:
+        case .caches, .leases, .lease:
             return .cold
         case .readme, .status, .metrics, .imageDocument, .imageLayer, .leaseHolder, .blob:
             throw .notDirectory

@@ -14,6 +14,8 @@ extension LarderFileSystem {
         case .algorithm(let collection):
             guard let digest = Digest(hexBytes: name) else { return .absent(lifetime: .infinity) }
             return try await lookup(digest, in: collection)
+        case .caches:
+            return try lookupCache(name)
         case .leases:
             guard let lease = try caches?.lease(text) else { return .absent(lifetime: 0) }
             return entry(of: .lease(token: lease.token), nameLifetime: 0)

@@ -207,10 +207,6 @@ public final class LarderFileSystem: FileSystem {
     // MARK: - The filesystem itself
 
     public func statistics() -> FSStatistics {
-        let disk = library.store.disk
-        return FSStatistics(
-            blockSize: UInt64(disk.f_frsize), blocks: UInt64(disk.f_blocks), blocksFree: UInt64(disk.f_bfree), blocksAvailable: UInt64(disk.f_bavail),
-            files: UInt64(disk.f_files), filesFree: UInt64(disk.f_ffree)
-        )
+        FSStatistics(library.store.disk)
     }
 }

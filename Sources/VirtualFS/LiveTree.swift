@@ -100,8 +100,6 @@ public final class LiveTree: FileSystem {
         guard fstatvfs(rootFile.raw, &status) == 0 else {
             return FSStatistics(blockSize: 4096, blocks: 0, blocksFree: 0, blocksAvailable: 0, files: 0, filesFree: 0)
         }
-        return FSStatistics(
-            blockSize: UInt64(status.f_frsize), blocks: UInt64(status.f_blocks), blocksFree: UInt64(status.f_bfree),
-            blocksAvailable: UInt64(status.f_bavail), files: UInt64(status.f_files), filesFree: UInt64(status.f_ffree))
+        return FSStatistics(status)
     }
 }
