@@ -6,6 +6,7 @@
 ///     trees/serials                              the key of tree serial N in line N (`TreeSerials`)
 ///     spans/HEX/N                                span N of the layer whose content key is HEX
 ///     files/sha256/HEX                           whole large files, named by the sha256 of their content
+///     profiles/sha256/HEX.json                   what a workload reads of the image with that manifest, in order; replaceable
 ///     caches/NAME/                               caches, laid out by the Caches module (`CacheLayout`)
 ///     quarantine/                                what was found damaged, kept for whoever wants to know why
 ///     locks/                                     lock files, empty; their names mean something, their content nothing
@@ -23,6 +24,8 @@ enum StoreLayout {
     static let serials = "trees/serials"
     static let spans = "spans"
     static let objects = "files/sha256"
+    /// Made when the first profile is.
+    static let profiles = "profiles/sha256"
     /// Made when the first cache is.
     static let caches = "caches"
     static let quarantine = "quarantine"
