@@ -106,8 +106,9 @@ struct ReadingTests {
 
     @Test func absentNamesAreAskedForOnce() async throws {
         try await withMount(MemoryFS()) { mount in
-            let requests = await mount.counted { _ = await shell("for i in 1 2 3 4 5; do stat \(mount.path)/absent; done 2>&1") }
-            #expect(requests["LOOKUP"] == 1)
+            _ = await shell("stat \(mount.path)/absent 2>&1")
+            let requests = await quietest { await mount.counted { _ = await shell("for i in 1 2 3 4 5; do stat \(mount.path)/absent; done 2>&1") } }
+            #expect(requests["LOOKUP"] == nil)
         }
         try await withMount(MemoryFS(lifetime: 0)) { mount in
             let requests = await mount.counted { _ = await shell("for i in 1 2 3 4 5; do stat \(mount.path)/absent; done 2>&1") }
@@ -148,10 +149,10 @@ struct ReadingTests {
             let entries = 1 + 50 + 50 * 21
             let lines = entries + 50 * 20 + 50
             #expect(cold.output.split(separator: "\n").count == lines)
-            var warm = (output: "", status: Int32(0))
-            let requests = await mount.counted { warm = await shell(command) }
-            #expect(warm == cold)
             // find(1) asks for the type of the filesystem, once per run; the kernel keeps no answer to that.
+            var warm = (output: "", status: Int32(0))
+            let requests = await quietest { await mount.counted { warm = await shell(command) } }
+            #expect(warm == cold)
             #expect(requests == ["STATFS": 2])
             #expect(mount.session.counters["OPEN"] == 1)
             #expect(mount.session.counters["OPENDIR"] == 1)
