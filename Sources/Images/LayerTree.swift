@@ -109,6 +109,9 @@ public final class LayerTree: Sendable {
         return Digest(of: bytes)
     }
 
+    /// Whether a span was in the store when it was last looked at.
+    func hasSpan(_ number: Int) -> Bool { presence.withLock { $0[number] } }
+
     func mark(_ number: Int) {
         presence.withLock { presence in
             if presence.insert(number) { missing.subtract(1, ordering: .relaxed) }
