@@ -21,6 +21,9 @@ public final class ImageLibrary: Sendable {
         /// The longest a known tag's registry may take to answer before what is known serves.
         public var revalidationLimit = Duration.seconds(3)
 
+        /// Whether images are fetched in the order in which they were read before, and what is read is recorded.
+        public var profiles = ProfilePolicy.off
+
         public init() {}
     }
 
@@ -48,6 +51,8 @@ public final class ImageLibrary: Sendable {
     let restoreFlights = SingleFlight<Digest, Void>(abandoned: .finish)
     let streams = StreamTable()
     let catalog = Mutex(Catalog())
+    /// Images whose trees people read, by the digest of the manifest.
+    let uses = Mutex<[Digest: ImageUse]>([:])
 
     public init(
         store: Store, remote: Remote, options: Options, logger: Logger, threads: Int = 4, observer: (@Sendable (PullEvent) -> Void)? = nil
@@ -67,6 +72,7 @@ public final class ImageLibrary: Sendable {
     /// Ends what is under way, the worker threads and the connections. Streams end first: an unpacker waits for its
     /// download, and the pool's shutdown for the unpacker.
     public func shutdown() async {
+        await endUses()
         streams.cancelAll()
         await remote.shutdown()
         try? await unpackers.shutdownGracefully()

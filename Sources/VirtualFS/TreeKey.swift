@@ -45,7 +45,9 @@ extension LarderFileSystem {
         switch key {
         case .rootfs(_, let manifest):
             guard let image = library.image(manifest: manifest) else { throw FSError.stale }
-            return .whole(try await library.snapshot(of: image))
+            let tree = try await library.snapshot(of: image)
+            library.use(tree, of: image)
+            return .whole(tree)
         case .snapshot(let chainID):
             // An owner whose layers are all sealed has proven its claim to the ChainID; take it before any other.
             let owners = try await library.snapshotOwners(chainID)

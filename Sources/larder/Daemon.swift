@@ -95,7 +95,9 @@ struct Daemon {
         switch parts[0] {
         case "images":
             let image = try await library.image(try settings.reference(rest))
-            return (try await library.snapshot(of: image), "mount/images/\(image.manifestDescriptor.digest)")
+            let content = try await library.snapshot(of: image)
+            library.use(content, of: image)
+            return (content, "mount/images/\(image.manifestDescriptor.digest)")
         case "layers", "snapshots":
             guard rest.hasPrefix("sha256/"), let digest = Digest(hex: rest.dropFirst(7)) else { throw Failure(.usage, "--tree '\(path)': no digest") }
             if parts[0] == "layers" {
