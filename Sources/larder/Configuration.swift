@@ -28,6 +28,8 @@ struct ConfigurationFile: Sendable, Equatable {
     var tagLifetime: Double?
     /// Seconds.
     var changeTimeout: Double?
+    /// auto or off.
+    var profiles: String?
     var logLevel: String?
     var hosts: [String: Host] = [:]
 }
@@ -79,7 +81,7 @@ private func refuseUnknownKeys<Key: CodingKey & CaseIterable>(_ decoder: any Dec
 
 extension ConfigurationFile: Decodable {
     private enum Key: String, CodingKey, CaseIterable {
-        case store, platform, allowOther, passthrough, fetchTimeout, tagLifetime, changeTimeout, logLevel, hosts
+        case store, platform, allowOther, passthrough, fetchTimeout, tagLifetime, changeTimeout, profiles, logLevel, hosts
     }
 
     init(from decoder: any Decoder) throws {
@@ -92,6 +94,7 @@ extension ConfigurationFile: Decodable {
         fetchTimeout = try values.decodeIfPresent(Double.self, forKey: .fetchTimeout)
         tagLifetime = try values.decodeIfPresent(Double.self, forKey: .tagLifetime)
         changeTimeout = try values.decodeIfPresent(Double.self, forKey: .changeTimeout)
+        profiles = try values.decodeIfPresent(String.self, forKey: .profiles)
         logLevel = try values.decodeIfPresent(String.self, forKey: .logLevel)
         hosts = try values.decodeIfPresent([String: Host].self, forKey: .hosts) ?? [:]
     }

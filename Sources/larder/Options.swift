@@ -45,6 +45,7 @@ struct Settings: Sendable {
     var tagLifetime: Duration
     /// How long a change by path waits for a cache that somebody has to himself.
     var changeLimit: Duration
+    var profiles: ProfilePolicy
     var hosts: [String: ConfigurationFile.Host]
     var environment: [String: String]
 
@@ -70,6 +71,9 @@ struct Settings: Sendable {
         fetchLimit = try Self.seconds(remote?.fetchTimeout ?? variables.number("FETCH_TIMEOUT") ?? file.fetchTimeout ?? 60, "fetch timeout")
         tagLifetime = try Self.seconds(variables.number("TAG_LIFETIME") ?? file.tagLifetime ?? 60, "tag lifetime")
         changeLimit = try Self.seconds(variables.number("CHANGE_TIMEOUT") ?? file.changeTimeout ?? 10, "change timeout")
+        let policy = variables.text("PROFILES") ?? file.profiles ?? "auto"
+        guard let profiles = ProfilePolicy(rawValue: policy), profiles != .record else { throw Failure(.usage, "profiles '\(policy)': use auto or off") }
+        self.profiles = profiles
         hosts = file.hosts
         for text in remote?.layout ?? [] {
             guard let equals = text.firstIndex(of: "="), equals != text.startIndex else { throw Failure(.usage, "--layout '\(text)': use NAME=DIR") }

@@ -32,6 +32,7 @@ extension Settings {
         var options = ImageLibrary.Options()
         options.platform = platform
         options.tagLifetime = tagLifetime
+        options.profiles = profiles
         return ImageLibrary(store: store, remote: remote, options: options, logger: logger, observer: observer)
     }
 
