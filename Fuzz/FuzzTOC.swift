@@ -2,7 +2,8 @@ import Archive
 import OCI
 
 /// Reads the input as a table of contents. Its first byte says which way: as JSON, as the end of a blob with a footer, as the
-/// position annotation of a zstd:chunked layer, as the source of a chunk, or as a checkpoint in a gzip stream and what follows it.
+/// position annotation of a zstd:chunked layer, as the source of a chunk, as a checkpoint in a gzip stream and what follows it, or as
+/// the packed window of one.
 func fuzzTOC(_ bytes: UnsafeRawBufferPointer) {
     guard let way = bytes.first else { return }
     let rest = Array(bytes.dropFirst())
@@ -30,14 +31,15 @@ func fuzzTOC(_ bytes: UnsafeRawBufferPointer) {
     case UInt8(ascii: "g"):
         // Checkpoints come with indexes that strangers make.
         let window = Array(rest.dropFirst(2).prefix(Int(rest.dropFirst().first ?? 0)))
-        let checkpoint = GzipCheckpoint(compressedOffset: 1, bits: rest.first ?? 0, uncompressedOffset: 0, window: window, startsMember: false)
-        let source = MemoryReader(Array(rest.dropFirst(2 + window.count)))
-        guard let reader = try? GzipReader(source, from: checkpoint) else { return }
         let output = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
         defer { output.deallocate() }
-        for _ in 0..<64 {
-            guard let count = try? reader.read(into: output), count > 0 else { return }
+        rest.dropFirst(2 + window.count).withUnsafeBytes { source in
+            try? SpanDecoder.decode(source, .gzip, bits: rest.first ?? 0, window: window, startsMember: false, into: output)
         }
+    case UInt8(ascii: "w"):
+        guard let window = try? PackedWindow.unpack(rest) else { return }
+        precondition(window.count <= PackedWindow.size)
+        precondition((try? PackedWindow.unpack(PackedWindow.pack(window))) == Array(window.drop { $0 == 0 }), "a window that packing changes")
     default:
         guard let table = try? TableOfContents(json: rest, dataEnd: 1 << 30) else { return }
         for entry in table.entries { check(entry) }

@@ -18,18 +18,25 @@ public enum ChunkDecoder {
         case .zstd: try ZstdReader(BorrowedReader(source), inputSize: inputSize)
         }
         try pass(innerOffset, of: decoder)
+        try fill(output, from: decoder, "chunk", digest: digest)
+    }
+
+    /// Fills `output` from a decoder and holds it to `digest`.
+    static func fill(
+        _ output: UnsafeMutableRawBufferPointer, from decoder: any ByteReader, _ what: StaticString, digest: Digest?
+    ) throws(ArchiveError) {
         var done = 0
         while done < output.count {
             let rest = UnsafeMutableRawBufferPointer(rebasing: output[done...])
             let count = try ArchiveError.reading { try decoder.read(into: rest) }
-            guard count > 0 else { throw ArchiveError(.truncated, "the source of a chunk has \(done) of its \(output.count) bytes") }
+            guard count > 0 else { throw ArchiveError(.truncated, "the source of a \(what) has \(done) of its \(output.count) bytes") }
             done += count
         }
         guard let digest else { return }
         var hasher = DigestHasher()
         hasher.update(UnsafeRawBufferPointer(output))
         let actual = hasher.finish()
-        guard actual == digest else { throw ArchiveError(.digestMismatch, "the digest of a chunk is \(actual) where \(digest) was promised") }
+        guard actual == digest else { throw ArchiveError(.digestMismatch, "the digest of a \(what) is \(actual) where \(digest) was promised") }
     }
 
     /// The bytes of `chunk`, from the bytes of its source range. Zeros need no source.

@@ -17,6 +17,7 @@ public final class GzipReader: ByteReader {
 
     private let source: any ByteReader
     private let input: UnsafeMutableRawBufferPointer
+    private let inputStart: UnsafeMutablePointer<UInt8>
     // inflate remembers the address of its stream, so the stream must not move.
     private let stream: UnsafeMutablePointer<z_stream>
     private var state = State.between(members: 0)
@@ -29,61 +30,64 @@ public final class GzipReader: ByteReader {
     private var produced: UInt64 = 0
     /// zlib works without header and trailer, since it was started in the middle of a member.
     private var isRaw = false
-    private var recorder: Recorder?
-
-    private struct Recorder {
-        let spacing: UInt64
-        let record: (GzipCheckpoint) -> Void
-        var last: UInt64?
-    }
+    private var recorder: CheckpointRecorder?
+    private var packer: WindowPacker?
+    /// The last call has ended where a block ends, and a checkpoint is due.
+    private var isAtCheckpoint = false
+    /// The last byte that was taken out of the buffer, once it has been filled again.
+    private var lastTaken: UInt8 = 0
+    private var sourceEnded = false
+    /// Compressed bytes that a packer wants to see: they make 32 KiB of output, unless blocks are tiny.
+    private static let lookahead = 64 << 10
 
     /// - Parameter inputSize: bytes asked of `source` at a time.
     public init(_ source: any ByteReader, inputSize: Int = 256 << 10) throws(ArchiveError) {
         self.source = source
-        input = .allocate(byteCount: max(inputSize, 1), alignment: 64)
+        inputStart = .allocate(capacity: max(inputSize, 1))
+        input = UnsafeMutableRawBufferPointer(start: inputStart, count: max(inputSize, 1))
         stream = .allocate(capacity: 1)
         stream.initialize(to: z_stream())
         // 31: a 32 KiB window, and nothing but gzip.
         guard larder_inflate_init(stream, 31) == Z_OK else { throw ArchiveError(.source, "zlib cannot start: out of memory") }
     }
 
-    /// Also hands out checkpoints: one at the start, then one at the first chance after every `spacing` bytes of output.
-    /// `record` is called while `read` runs.
-    public convenience init(
-        _ source: any ByteReader, checkpointsEvery spacing: UInt64, record: @escaping (GzipCheckpoint) -> Void
-    ) throws(ArchiveError) {
+    /// Also hands out checkpoints, at blocks and members (see `CheckpointRecorder`), with their windows packed: for that it
+    /// reads its source up to 64 KiB ahead.
+    convenience init(_ source: any ByteReader, _ recorder: CheckpointRecorder) throws(ArchiveError) {
         try self.init(source)
-        recorder = Recorder(spacing: spacing, record: record)
+        self.recorder = recorder
+        packer = try WindowPacker()
     }
 
-    /// Reads from a checkpoint on. `source` gives the compressed stream from `checkpoint.sourceOffset` on.
-    public convenience init(_ source: any ByteReader, from checkpoint: GzipCheckpoint, inputSize: Int = 256 << 10) throws(ArchiveError) {
+    /// Reads from between two blocks on. `source` gives the compressed stream from `Checkpoint.sourceOffset` on.
+    convenience init(_ source: any ByteReader, bits: UInt8, window: [UInt8], inputSize: Int) throws(ArchiveError) {
         try self.init(source, inputSize: inputSize)
-        produced = checkpoint.uncompressedOffset
-        pulled = checkpoint.sourceOffset
-        guard !checkpoint.startsMember else { return }
-        let bad = ArchiveError(.malformed, "the gzip checkpoint at byte \(checkpoint.compressedOffset) is not one")
-        guard checkpoint.bits < 8, checkpoint.window.count <= 32 << 10, inflateReset2(stream, -15) == Z_OK else { throw bad }
+        let bad = ArchiveError(.malformed, "a checkpoint of \(bits) bits and a window of \(window.count) bytes cannot be one of gzip")
+        guard bits < 8, window.count <= PackedWindow.size, inflateReset2(stream, -15) == Z_OK else { throw bad }
         isRaw = true
         state = .inside(members: 0)
-        if checkpoint.bits > 0 {
+        if bits > 0 {
             try refill()
             guard stream.pointee.avail_in > 0 else { throw ArchiveError(.truncated, "the gzip stream ends at a checkpoint") }
             let byte = Int32(stream.pointee.next_in.pointee)
             dropInput(1)
-            guard inflatePrime(stream, Int32(checkpoint.bits), byte >> (8 - Int32(checkpoint.bits))) == Z_OK else { throw bad }
+            guard inflatePrime(stream, Int32(bits), byte >> (8 - Int32(bits))) == Z_OK else { throw bad }
         }
-        guard inflateSetDictionary(stream, checkpoint.window, UInt32(checkpoint.window.count)) == Z_OK else { throw bad }
+        guard inflateSetDictionary(stream, window, UInt32(window.count)) == Z_OK else { throw bad }
     }
 
     deinit {
         inflateEnd(stream)
         stream.deallocate()
-        input.deallocate()
+        inputStart.deallocate()
     }
 
     public func read(into buffer: UnsafeMutableRawBufferPointer) throws(ArchiveError) -> Int {
         while true {
+            if isAtCheckpoint {
+                isAtCheckpoint = false
+                try recordBlock()
+            }
             if stream.pointee.avail_in == 0, !mayHoldOutput { try refill() }
             switch state {
             case .between(let members):
@@ -99,7 +103,7 @@ public final class GzipReader: ByteReader {
                     inflateReset2(stream, 31)
                     isRaw = false
                     state = .inside(members: members)
-                    record(atMember: true)
+                    recordMember()
                 }
             case .inside(let members):
                 let count = try inflate(members, into: buffer)
@@ -121,11 +125,13 @@ public final class GzipReader: ByteReader {
     private var mayHoldOutput = false
 
     private func inflate(_ members: Int, into buffer: UnsafeMutableRawBufferPointer) throws(ArchiveError) -> Int {
-        let room = UInt32(min(buffer.count, 1 << 30))
+        // Blocks matter once a checkpoint is due; up to there zlib need not stop at any.
+        let due = recorder?.due(after: produced)
+        let room = UInt32(min(buffer.count, 1 << 30, due.map { $0 == 0 ? Int.max : Int(clamping: $0) } ?? Int.max))
         stream.pointee.next_out = buffer.baseAddress?.assumingMemoryBound(to: UInt8.self)
         stream.pointee.avail_out = room
         let starved = stream.pointee.avail_in == 0 && !mayHoldOutput
-        let code = CZlib.inflate(stream, recorder == nil ? Z_NO_FLUSH : Z_BLOCK)
+        let code = CZlib.inflate(stream, due == 0 ? Z_BLOCK : Z_NO_FLUSH)
         mayHoldOutput = stream.pointee.avail_out == 0
         switch code {
         case Z_OK:
@@ -144,26 +150,50 @@ public final class GzipReader: ByteReader {
         let count = room - stream.pointee.avail_out
         produced &+= UInt64(count)
         // Bit 7: at the end of a block, or of the header. Bit 6: inside the last block, after which nothing can start.
-        if recorder != nil, code == Z_OK, stream.pointee.data_type & 0xC0 == 0x80 { record(atMember: false) }
+        isAtCheckpoint = due == 0 && code == Z_OK && stream.pointee.data_type & 0xC0 == 0x80
         return Int(count)
     }
 
-    private func record(atMember: Bool) {
-        guard let recorder else { return }
-        if let last = recorder.last, produced - last < recorder.spacing { return }
-        var window: [UInt8] = []
-        if !atMember {
-            window = [UInt8](unsafeUninitializedCapacity: 32 << 10) { buffer, count in
-                var length: UInt32 = 0
-                inflateGetDictionary(stream, buffer.baseAddress, &length)
-                count = Int(length)
-            }
+    private func recordMember() {
+        guard recorder?.due(after: produced) == 0 else { return }
+        recorder?.hand(Checkpoint(compressedOffset: compressedPosition, uncompressedOffset: produced, startsMember: true))
+    }
+
+    private func recordBlock() throws(ArchiveError) {
+        guard let packer else { return }
+        let bits = UInt8(stream.pointee.data_type & 7)
+        let window = [UInt8](unsafeUninitializedCapacity: PackedWindow.size) { buffer, count in
+            var length: UInt32 = 0
+            inflateGetDictionary(stream, buffer.baseAddress, &length)
+            count = Int(length)
         }
-        self.recorder?.last = produced
-        recorder.record(GzipCheckpoint(
-            compressedOffset: compressedPosition, bits: atMember ? 0 : UInt8(stream.pointee.data_type & 7), uncompressedOffset: produced,
-            window: window, startsMember: atMember
+        let previous = try lookAhead()
+        let following = UnsafeRawBufferPointer(start: stream.pointee.next_in, count: Int(stream.pointee.avail_in))
+        recorder?.hand(Checkpoint(
+            compressedOffset: compressedPosition, bits: bits, uncompressedOffset: produced,
+            window: try packer.pack(window, following: following, bits: bits, previous: previous), startsMember: false
         ))
+    }
+
+    private func noteLastTaken() {
+        if let next = stream.pointee.next_in, next > inputStart { lastTaken = next[-1] }
+    }
+
+    /// Fills the buffer up where it has less than a packer wants to see. Returns the last byte that was taken out of it.
+    private func lookAhead() throws(ArchiveError) -> UInt8 {
+        let unread = Int(stream.pointee.avail_in)
+        noteLastTaken()
+        guard unread < Self.lookahead, !sourceEnded else { return lastTaken }
+        if unread > 0 { input.copyMemory(from: UnsafeRawBufferPointer(start: stream.pointee.next_in, count: unread)) }
+        stream.pointee.next_in = inputStart
+        while !sourceEnded, Int(stream.pointee.avail_in) < Self.lookahead {
+            let room = UnsafeMutableRawBufferPointer(rebasing: input[Int(stream.pointee.avail_in)...])
+            let count = try ArchiveError.reading { try source.read(into: room) }
+            sourceEnded = count == 0
+            stream.pointee.avail_in += UInt32(count)
+            pulled &+= UInt64(count)
+        }
+        return lastTaken
     }
 
     private func dropInput(_ count: Int) {
@@ -183,10 +213,12 @@ public final class GzipReader: ByteReader {
     }
 
     private func refill() throws(ArchiveError) {
-        if case .ended = state { return }
+        if sourceEnded { return }
+        noteLastTaken()
         let count = try ArchiveError.reading { try source.read(into: input) }
-        stream.pointee.next_in = input.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        stream.pointee.next_in = inputStart
         stream.pointee.avail_in = UInt32(count)
+        sourceEnded = count == 0
         pulled &+= UInt64(count)
     }
 }

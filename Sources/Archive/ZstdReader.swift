@@ -13,6 +13,9 @@ public final class ZstdReader: ByteReader {
     /// A frame has begun and not ended.
     private var insideFrame = false
     private var sawInput = false
+    private var pulled: UInt64 = 0
+    private var produced: UInt64 = 0
+    private var recorder: CheckpointRecorder?
 
     /// - Parameter inputSize: bytes asked of `source` at a time.
     public init(_ source: any ByteReader, inputSize: Int = 256 << 10) throws(ArchiveError) {
@@ -24,6 +27,12 @@ public final class ZstdReader: ByteReader {
         pending = ZSTD_inBuffer(src: input.baseAddress, size: 0, pos: 0)
     }
 
+    /// Also hands out checkpoints, at the starts of frames (see `CheckpointRecorder`). A stream of one frame has just the first.
+    convenience init(_ source: any ByteReader, _ recorder: CheckpointRecorder) throws(ArchiveError) {
+        try self.init(source)
+        self.recorder = recorder
+    }
+
     deinit {
         ZSTD_freeDCtx(context)
         input.deallocate()
@@ -33,11 +42,18 @@ public final class ZstdReader: ByteReader {
         while true {
             // Inside a frame zstd may hold output back from an earlier call, so it is asked before the source is.
             if pending.pos < pending.size || insideFrame {
+                if !insideFrame, recorder?.due(after: produced) == 0 {
+                    let position = pulled - UInt64(pending.size - pending.pos)
+                    recorder?.hand(Checkpoint(compressedOffset: position, uncompressedOffset: produced, startsMember: true))
+                }
                 var output = ZSTD_outBuffer(dst: buffer.baseAddress, size: buffer.count, pos: 0)
                 let code = ZSTD_decompressStream(context, &output, &pending)
                 if ZSTD_isError(code) != 0 { throw Self.failure(code) }
                 insideFrame = code != 0
-                if output.pos > 0 { return output.pos }
+                if output.pos > 0 {
+                    produced &+= UInt64(output.pos)
+                    return output.pos
+                }
                 if pending.pos < pending.size { continue }
             }
             let count = try ArchiveError.reading { try source.read(into: input) }
@@ -47,6 +63,7 @@ public final class ZstdReader: ByteReader {
                 return 0
             }
             sawInput = true
+            pulled &+= UInt64(count)
             pending.size = count
             pending.pos = 0
         }

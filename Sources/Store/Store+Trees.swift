@@ -5,8 +5,8 @@ import TreeIndex
 extension Store {
     public func hasTree(_ key: Digest) -> Bool { has(.tree(key)) }
 
-    /// Maps and validates an index; nil where it has to be made. A damaged one is moved to quarantine and logged, and
-    /// counts as absent.
+    /// Maps and validates an index; nil where it has to be made. A damaged one is moved to quarantine and logged, one that
+    /// another version of this program made is removed, and both count as absent.
     public func openTree(_ key: Digest) throws(StoreError) -> TreeIndex? {
         guard let file = try open(.tree(key)) else { return nil }
         let map = try inStore(root) { () throws(SystemError) in try MappedFile(file) }
@@ -14,7 +14,11 @@ extension Store {
             return try TreeIndex(validating: map)
         } catch {
             let path = StoreKey.tree(key).path
-            if isReadOnly {
+            if case .otherVersion = error {
+                // Nothing is wrong with it, it is made again.
+                log.info("index of another version, not used", metadata: ["file": "\(path)", "reason": "\(error)"])
+                if !isReadOnly { _ = try remove(.tree(key)) }
+            } else if isReadOnly {
                 log.error("damaged, not used", metadata: ["file": "\(path)", "reason": "\(error)"])
             } else {
                 _ = try quarantine(path, reason: "\(error)")

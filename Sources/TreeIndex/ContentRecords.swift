@@ -6,7 +6,8 @@ public struct ContentSpan: Sendable, Equatable {
     public var contentStart: UInt64
     /// Bytes of content, at least 1.
     public var length: UInt64
-    /// Where its bytes come from: in the blob if the span has chunks, otherwise in the uncompressed tar.
+    /// The range of the blob that its bytes are made from, the first byte needed included. Neighbours share a byte where a
+    /// deflate block ends inside it. In a layer without chunks and starts this is not known, and is the content's own range.
     public var sourceOffset: UInt64
     public var sourceLength: UInt64
     /// Its chunks in the chunk table. Spans use them up in order.
@@ -21,6 +22,9 @@ public struct ContentSpan: Sendable, Equatable {
         @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
         /// The span holds a part of one large file and nothing else.
         @inlinable public static var exclusive: Flags { Flags(rawValue: 1) }
+        /// The digest is that of the source's bytes, before decompression, as SOCI has it.
+        @inlinable public static var digestOfSource: Flags { Flags(rawValue: 2) }
+        static var all: Flags { [.exclusive, .digestOfSource] }
     }
 
     public init(
@@ -34,7 +38,7 @@ public struct ContentSpan: Sendable, Equatable {
         self.flags = flags
     }
 
-    /// sha256 of the span's bytes; where nil, the digests of its chunks rule.
+    /// sha256 of the span's bytes, or by `.digestOfSource` of its source's; where nil, the digests of its chunks rule.
     public var digest: Digest? { rawDigest.digest }
     @inlinable public var contentEnd: UInt64 { contentStart + length }
 }

@@ -84,6 +84,8 @@ extension TreeTables {
         case .chunks: chunks.withUnsafeBytes(body)
         case .objects: objects.withUnsafeBytes(body)
         case .layers: layers.withUnsafeBytes(body)
+        case .starts: starts.withUnsafeBytes(body)
+        case .windows: windows.withUnsafeBytes(body)
         }
     }
 }

@@ -1,6 +1,6 @@
 import OCI
 
-/// The first 312 bytes of an index, as they lie in the file (offsets in `IndexFormat`).
+/// The first 344 bytes of an index, as they lie in the file (offsets in `IndexFormat`).
 struct IndexHeader {
     enum What: UInt8 {
         case layer, snapshot
@@ -18,7 +18,7 @@ struct IndexHeader {
     var diffID = RawDigest()
     var blobSize: UInt64 = 0
     var contentSize: UInt64 = 0
-    private var sections = InlineArray<9, Section>(repeating: Section())
+    private var sections = InlineArray<11, Section>(repeating: Section())
 
     subscript(section: IndexSection) -> Section {
         get { sections[section.rawValue] }
@@ -34,19 +34,20 @@ struct IndexHeader {
 
 /// The sections in the order of the file.
 enum IndexSection: Int, CaseIterable {
-    case nodes, children, heap, attributes, runs, spans, chunks, objects, layers
+    case nodes, children, heap, attributes, runs, spans, chunks, objects, layers, starts, windows
 
     /// Width of a record in bytes.
     var stride: Int {
         switch self {
         case .nodes: MemoryLayout<TreeNode>.stride
         case .children: MemoryLayout<Ordinal>.stride
-        case .heap, .attributes: 1
+        case .heap, .attributes, .windows: 1
         case .runs: MemoryLayout<DataRun>.stride
         case .spans: MemoryLayout<ContentSpan>.stride
         case .chunks: MemoryLayout<ContentChunk>.stride
         case .objects: MemoryLayout<FileObject>.stride
         case .layers: MemoryLayout<LayerReference>.stride
+        case .starts: MemoryLayout<SpanStart>.stride
         }
     }
 }

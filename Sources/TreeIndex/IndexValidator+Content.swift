@@ -88,7 +88,8 @@ extension IndexValidator {
         for number in 0..<view.spanCount {
             let span = view.span(number)
             guard span.contentStart == position, span.length > 0, !position.addingReportingOverflow(span.length).overflow,
-                !span.sourceOffset.addingReportingOverflow(span.sourceLength).overflow, span.reserved == 0
+                !span.sourceOffset.addingReportingOverflow(span.sourceLength).overflow, span.reserved == 0,
+                span.flags.isSubset(of: .all)
             else { throw .damaged("span \(number) does not follow the one before") }
             guard Int(span.firstChunk) == chunksUsed, Int(span.chunkCount) <= view.chunkCount - chunksUsed else {
                 throw .damaged("the chunks of span \(number) are out of bounds")
@@ -115,7 +116,7 @@ extension IndexValidator {
 
     private func checkChunks(of span: ContentSpan, _ number: Int) throws(TreeIndexError) {
         guard span.chunkCount > 0 else { return }
-        guard span.sourceOffset <= header.blobSize, span.sourceLength <= header.blobSize - span.sourceOffset else {
+        guard !span.flags.contains(.digestOfSource), span.sourceOffset <= header.blobSize, span.sourceLength <= header.blobSize - span.sourceOffset else {
             throw .damaged("the source of span \(number) is beyond the blob")
         }
         var position = span.contentStart

@@ -19,13 +19,14 @@ struct IndexValidator {
         try validator.checkCounts()
         try validator.checkTree()
         try validator.checkContentTables()
+        try validator.checkStarts()
         return (header, validator.view)
     }
 
     private static func checkHeader(_ header: IndexHeader, size: Int) throws(TreeIndexError) {
         guard header.magic == IndexFormat.magic else { throw .damaged("no index: the magic is missing") }
         guard header.version == IndexFormat.version else {
-            throw .damaged("version \(header.version); this program knows version \(IndexFormat.version)")
+            throw .otherVersion(header.version)
         }
         guard header.fileSize == UInt64(size) else { throw .damaged("\(size) bytes where the header says \(header.fileSize)") }
         guard let what = IndexHeader.What(rawValue: header.what), header.reserved == 0 else {
@@ -68,7 +69,7 @@ struct IndexValidator {
         let bounds: [(IndexSection, Int)] = [
             (.nodes, limits.nodes), (.heap, limits.heapBytes), (.attributes, limits.attributeBytes), (.runs, limits.runs),
             (.spans, limits.contentRecords), (.chunks, limits.contentRecords), (.objects, limits.contentRecords),
-            (.layers, min(limits.layers, Int(UInt16.max))),
+            (.layers, min(limits.layers, Int(UInt16.max))), (.starts, limits.contentRecords), (.windows, limits.windowBytes),
         ]
         for (section, limit) in bounds where header[section].count > UInt64(min(limit, Int(UInt32.max))) {
             throw .tooMany("records in the section '\(section)'", limit: limit)

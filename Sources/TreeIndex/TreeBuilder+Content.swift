@@ -21,9 +21,10 @@ extension TreeBuilder {
     }
 
     /// Adds the next span; it must begin where the one before ended. Chunks are what its bytes are made of, in order.
+    /// - Parameter start: how it can be decompressed by itself. The index has starts only if every span has one.
     /// - Returns: the number of the span.
     @discardableResult
-    public mutating func append(_ span: ContentSpan, chunks: [ContentChunk] = []) throws(TreeIndexError) -> Int {
+    public mutating func append(_ span: ContentSpan, chunks: [ContentChunk] = [], start: SpanEntry? = nil) throws(TreeIndexError) -> Int {
         guard span.contentStart == contentSize, span.length > 0,
             !span.contentStart.addingReportingOverflow(span.length).overflow,
             !span.sourceOffset.addingReportingOverflow(span.sourceLength).overflow
@@ -46,6 +47,7 @@ extension TreeBuilder {
         var span = span
         span.firstChunk = UInt32(tables.chunks.count)
         span.chunkCount = UInt32(chunks.count)
+        try tables.append(start, limits: limits)
         tables.spans.append(span)
         tables.chunks += chunks
         return tables.spans.count - 1

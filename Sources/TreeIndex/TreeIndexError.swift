@@ -17,6 +17,8 @@ public enum TreeIndexError: Error, Equatable, CustomStringConvertible {
     case tooMany(String, limit: Int)
     /// The bytes are no valid index.
     case damaged(String)
+    /// An index in the format of another version of this program: nothing is wrong with it, and it has to be made again.
+    case otherVersion(UInt32)
 
     public var description: String {
         switch self {
@@ -38,6 +40,8 @@ public enum TreeIndexError: Error, Equatable, CustomStringConvertible {
             "more than \(limit) \(what)"
         case .damaged(let problem):
             "damaged index: \(problem)"
+        case .otherVersion(let version):
+            "an index of format version \(version); this program reads and writes version \(IndexFormat.version)"
         }
     }
 }

@@ -10,6 +10,8 @@ public struct TreeLimits: Sendable {
     public var runs = 4_194_304
     /// Spans, chunks, and objects: this many of each.
     public var contentRecords = 4_194_304
+    /// Packed bytes of all windows: some 3 KiB for each 2 MiB of a layer.
+    public var windowBytes = 1 << 30
     /// Components of a path; at most 1024.
     public var depth = 1024
     /// Layers of a snapshot.

@@ -12,6 +12,9 @@ struct TreeTables: Sendable {
     var chunks: [ContentChunk] = []
     var objects: [FileObject] = []
     var layers: [LayerReference] = []
+    /// Of every span, or of none: the first span without one ends the collecting.
+    var starts: [SpanStart] = []
+    var windows: [UInt8] = []
 
     /// Where the content space ends so far.
     var contentSize: UInt64 { spans.last?.contentEnd ?? 0 }

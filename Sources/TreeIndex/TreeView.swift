@@ -13,10 +13,14 @@ public struct TreeView: @unchecked Sendable {
     @usableFromInline let chunks: UnsafeRawPointer
     @usableFromInline let objects: UnsafeRawPointer
     @usableFromInline let layers: UnsafeRawPointer
+    @usableFromInline let starts: UnsafeRawPointer
+    @usableFromInline let windows: UnsafeRawPointer
     public let spanCount: Int
     public let chunkCount: Int
     public let objectCount: Int
     public let layerCount: Int
+    /// Every span says how it can be decompressed by itself, from its own range of the blob: see `start`.
+    public let hasStarts: Bool
 
     /// - Precondition: the sections of `header` lie within the bytes at `base`.
     init(base: UnsafeRawPointer, header: IndexHeader) {
@@ -31,11 +35,14 @@ public struct TreeView: @unchecked Sendable {
         chunks = start(.chunks)
         objects = start(.objects)
         layers = start(.layers)
+        starts = start(.starts)
+        windows = start(.windows)
         nodeCount = count(.nodes)
         spanCount = count(.spans)
         chunkCount = count(.chunks)
         objectCount = count(.objects)
         layerCount = count(.layers)
+        hasStarts = count(.starts) > 0
     }
 }
 

@@ -121,7 +121,7 @@ import Testing
     ] as [(String, Int, Int, [UInt8])])
     func aFieldThatLeadsAstrayIsRefused(what: String, node: Int, offset: Int, value: [UInt8]) throws {
         var bytes = try richLayer()
-        let start = 312 + node * 96 + offset
+        let start = 344 + node * 96 + offset
         bytes.replaceSubrange(start..<start + value.count, with: value)
         let damaged = withHeaderRepaired(bytes)
         let error = #expect(throws: TreeIndexError.self, "\(what)") { try TreeIndex(validating: damaged) }

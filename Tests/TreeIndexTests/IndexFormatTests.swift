@@ -8,13 +8,14 @@ import Testing
 
 @Suite struct IndexFormatTests {
     @Test func recordsLieAsTheFormatSays() {
-        #expect(MemoryLayout<IndexHeader>.size == 312)
+        #expect(MemoryLayout<IndexHeader>.size == 344)
         #expect(MemoryLayout<TreeNode>.stride == 96 && MemoryLayout<TreeNode>.size == 96)
         #expect(MemoryLayout<DataRun>.stride == 24)
         #expect(MemoryLayout<ContentSpan>.stride == 80)
         #expect(MemoryLayout<ContentChunk>.stride == 64)
         #expect(MemoryLayout<FileObject>.stride == 40)
         #expect(MemoryLayout<LayerReference>.stride == 96)
+        #expect(MemoryLayout<SpanStart>.stride == 16)
         let fields: [(PartialKeyPath<TreeNode>, Int)] = [
             (\.parent, 0), (\.first, 4), (\.count, 8), (\.nameOffset, 12), (\.nameLength, 16), (\.kindByte, 18), (\.flags, 19),
             (\.mode, 20), (\.uid, 24), (\.gid, 28), (\.size, 32), (\.modifiedSeconds, 40), (\.modifiedNanoseconds, 48),
@@ -31,13 +32,15 @@ import Testing
             (\.contentStart, 0), (\.length, 8), (\.sourceOffset, 16), (\.sourceLength, 24), (\.firstChunk, 32), (\.chunkCount, 36),
             (\.flags, 72),
         ]
+        let startFields: [(PartialKeyPath<SpanStart>, Int)] = [(\.windowOffset, 0), (\.windowLength, 8), (\.bits, 12), (\.kindByte, 13), (\.reserved, 14)]
+        for (field, offset) in startFields { #expect(MemoryLayout<SpanStart>.offset(of: field) == offset, "\(field)") }
         for (field, offset) in spanFields { #expect(MemoryLayout<ContentSpan>.offset(of: field) == offset, "\(field)") }
     }
 
     @Test func aFileBeginsWithMagicVersionAndItsOwnSize() throws {
         let bytes = try TreeBuilder([.file("a")]).finish(.test).bytes
         #expect(text(bytes[0..<8]) == "LARDRIDX")
-        #expect(Array(bytes[8..<12]) == [1, 0, 0, 0])
+        #expect(Array(bytes[8..<12]) == [2, 0, 0, 0])
         #expect(bytes[48..<56].reversed().reduce(0) { $0 << 8 | Int($1) } == bytes.count)
         #expect(Digest(bytes: bytes[16..<48]) == Digest(of: Array(bytes[48...])))
         #expect(Digest(bytes: bytes[88..<120]) == .fake(2))
