@@ -40,6 +40,23 @@ struct PAXRecords {
         }
     }
 
+    /// Records that somebody else has taken apart.
+    init(_ records: some Sequence<ExtendedAttribute>) throws(ArchiveError) {
+        for record in records { try take(key: record.name[...], value: record.value[...]) }
+    }
+
+    /// The records as they stand, keys ascending, of several with one key the last.
+    static func list(parsing bytes: [UInt8]) throws(ArchiveError) -> [ExtendedAttribute] {
+        var values: [[UInt8]: [UInt8]] = [:]
+        var position = 0
+        while position < bytes.count {
+            let record = try Self.record(bytes[position...])
+            values[Array(record.key)] = Array(record.value)
+            position = record.end
+        }
+        return values.map { ExtendedAttribute(name: $0.key, value: $0.value) }.sorted { $0.name.lexicographicallyPrecedes($1.name) }
+    }
+
     /// Extended attributes in order of appearance; a `SCHILY.xattr.` record wins over its `LIBARCHIVE.xattr.` twin.
     var extendedAttributes: [ExtendedAttribute] {
         var all = attributes

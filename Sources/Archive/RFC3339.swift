@@ -21,6 +21,44 @@ enum RFC3339 {
         return Timestamp(seconds: seconds, nanoseconds: nanoseconds)
     }
 
+    /// The time in UTC, with as many digits behind the point as it takes; nil outside of the years 0 to 9999.
+    static func format(_ time: Timestamp) -> [UInt8]? {
+        let (day, second) = time.seconds.quotientAndRemainder(dividingBy: 86_400)
+        let days = second < 0 ? day - 1 : day
+        let seconds = second < 0 ? second + 86_400 : second
+        guard days >= self.days(0, 1, 1), days < self.days(10_000, 1, 1) else { return nil }
+        // The inverse of `days`, era by era of 400 years.
+        let shifted = days + 719_468
+        let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
+        let dayOfEra = shifted - era * 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shiftedMonth = (5 * dayOfYear + 2) / 153
+        let month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
+        let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+        var text: [UInt8] = []
+        func append(_ number: Int64, _ digits: Int, _ end: Unicode.Scalar) {
+            var rest = number
+            let start = text.count
+            for _ in 0..<digits {
+                text.insert(UInt8(ascii: "0") + UInt8(rest % 10), at: start)
+                rest /= 10
+            }
+            text.append(UInt8(ascii: end))
+        }
+        append(year, 4, "-")
+        append(month, 2, "-")
+        append(dayOfYear - (153 * shiftedMonth + 2) / 5 + 1, 2, "T")
+        append(seconds / 3600, 2, ":")
+        append(seconds / 60 % 60, 2, ":")
+        append(seconds % 60, 2, time.nanoseconds == 0 ? "Z" : ".")
+        guard time.nanoseconds != 0 else { return text }
+        append(Int64(time.nanoseconds), 9, "Z")
+        text.removeLast()
+        while text.last == UInt8(ascii: "0") { text.removeLast() }
+        return text + [UInt8(ascii: "Z")]
+    }
+
     /// Seconds east of Greenwich.
     private static func zone(_ rest: inout ArraySlice<UInt8>) -> Int64? {
         if take(&rest, "Z") { return 0 }

@@ -58,7 +58,8 @@ struct TOCRecord {
         }
     }
 
-    private static func kind(_ text: [UInt8]) throws(ArchiveError) -> Kind {
+    /// The names of types, which zTOCs share.
+    static func kind(_ text: [UInt8]) throws(ArchiveError) -> Kind {
         switch String(decoding: text.prefix(16), as: UTF8.self) {
         case "dir": .entry(.directory)
         case "reg": .entry(.regular)

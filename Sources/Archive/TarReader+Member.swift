@@ -4,8 +4,33 @@ struct TarExtensions {
     /// GNU `L` and `K`: a path and a link target that are too long for the header. They win over PAX records.
     var longPath: [UInt8]?
     var longLink: [UInt8]?
+    /// The PAX records as they stand, where the reader keeps headers.
+    var records: [ExtendedAttribute] = []
 
     var path: [UInt8]? { longPath ?? pax.path }
+}
+
+/// What a member's headers say that no file has: for those who describe archives to others.
+public struct TarMemberHeader: Sendable, Equatable {
+    /// The whole number, bits of the file's type included where an archiver wrote them.
+    public var mode: Int64
+    public var userName: [UInt8]
+    public var groupName: [UInt8]
+    /// All PAX records, keys ascending.
+    public var records: [ExtendedAttribute]
+
+    /// The value of a PAX record wins over the field, as in Go's archive/tar.
+    init(_ header: TarHeader, block: UnsafeRawBufferPointer, records: [ExtendedAttribute]) {
+        func value(_ key: StaticString, _ offset: Int) -> [UInt8] {
+            let name = UnsafeBufferPointer(start: key.utf8Start, count: key.utf8CodeUnitCount)
+            if let record = records.first(where: { $0.name.elementsEqual(name) }), !record.value.isEmpty { return record.value }
+            return header.dialect == .v7 ? [] : TarHeader.string(block, offset, 32)
+        }
+        mode = header.mode
+        userName = value("uname", 265)
+        groupName = value("gname", 297)
+        self.records = records
+    }
 }
 
 extension TarReader {
@@ -13,6 +38,8 @@ extension TarReader {
     func member(_ header: TarHeader, _ extensions: TarExtensions) throws(ArchiveError) -> ArchiveEntry? {
         let pax = extensions.pax
         let kind = Self.kind(header, path: path)
+        // Before the map of a sparse file takes the place of the block.
+        if keepsHeaders { self.header = TarMemberHeader(header, block: headerBlock, records: extensions.records) }
         let stored = kind == nil || kind == .regular ? try size(pax.size ?? header.size) : 0
         startData(stored)
         guard let kind else { return nil }

@@ -19,6 +19,10 @@ public final class TarReader {
     /// Of the current member, as far as it is known: errors name it.
     var path: [UInt8] = []
 
+    /// What the current member's headers say beyond its entry, where `keepsHeaders` asks for it.
+    public internal(set) var header: TarMemberHeader?
+    public var keepsHeaders = false
+
     /// Number of the current member, from 1, metadata headers not counted.
     public private(set) var entryNumber = 0
     /// Offset in the tar stream of the current member's next unread data byte.
@@ -87,7 +91,9 @@ public final class TarReader {
             path = extensions.path ?? header.path
             switch header.type {
             case UInt8(ascii: "x"):
-                extensions.pax = try PAXRecords(parsing: metadata(of: header))
+                let bytes = try metadata(of: header)
+                extensions.pax = try PAXRecords(parsing: bytes)
+                if keepsHeaders { extensions.records = try PAXRecords.list(parsing: bytes) }
             case UInt8(ascii: "g"):
                 // Parsed to refuse what Go refuses. Go hands it out as a member, so extensions before it are spent.
                 _ = try PAXRecords(parsing: metadata(of: header))
