@@ -23,7 +23,7 @@ public enum ManifestDocument: Sendable {
             guard let config = shape.config else { throw .invalid("no config descriptor") }
             let layers = shape.layers ?? []
             guard layers.count <= ImageManifest.layerLimit else { throw .invalid("\(layers.count) layers; at most \(ImageManifest.layerLimit) are read") }
-            self = .manifest(ImageManifest(config: config, layers: layers, annotations: shape.annotations, artifactType: shape.artifactType))
+            self = .manifest(ImageManifest(config: config, layers: layers, annotations: shape.annotations, artifactType: shape.artifactType, subject: shape.subject))
         } else {
             throw .unsupported(type.isEmpty ? "a document that is neither manifest nor index" : "media type '\(type.prefix(100))'")
         }
@@ -37,6 +37,7 @@ public enum ManifestDocument: Sendable {
         var layers: [Descriptor]?
         var manifests: [Descriptor]?
         var annotations: [String: String]?
+        var subject: Descriptor?
     }
 
     static func decode<Value: Decodable>(_ bytes: [UInt8]) throws(ManifestError) -> Value {
@@ -48,16 +49,6 @@ public enum ManifestDocument: Sendable {
             throw .invalid("\(error)")
         }
     }
-}
-
-/// One image: its config and its layers, lowest first.
-public struct ImageManifest: Sendable {
-    public static let layerLimit = 1024
-
-    public var config: Descriptor
-    public var layers: [Descriptor]
-    public var annotations: [String: String]?
-    public var artifactType: String?
 }
 
 /// Several images, usually one for each platform.

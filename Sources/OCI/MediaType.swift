@@ -3,6 +3,8 @@ public enum MediaType {
     public static let manifest = "application/vnd.oci.image.manifest.v1+json"
     public static let index = "application/vnd.oci.image.index.v1+json"
     public static let config = "application/vnd.oci.image.config.v1+json"
+    /// Of the two bytes `{}`: the config of an artifact that has none (image-spec manifest.md).
+    public static let empty = "application/vnd.oci.empty.v1+json"
     public static let dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
     public static let dockerIndex = "application/vnd.docker.distribution.manifest.list.v2+json"
     public static let dockerConfig = "application/vnd.docker.container.image.v1+json"

@@ -69,6 +69,12 @@ struct Address: Hashable, Sendable, CustomStringConvertible {
         return Address(origin: origin, target: base + path)
     }
 
+    /// The address with one more parameter, already encoded, behind those it has; nil where it gets too long.
+    func adding(query: String) -> Address? {
+        guard target.utf8.count + query.utf8.count < Self.lengthLimit else { return nil }
+        return Address(origin: origin, target: target + (target.contains("?") ? "&" : "?") + query)
+    }
+
     /// As HTTP libraries want it.
     var url: String { origin.description + target }
 

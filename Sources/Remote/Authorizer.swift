@@ -10,6 +10,11 @@ final class Authorizer: Sendable {
         let isAnonymous: Bool
     }
 
+    private struct Wish: Hashable {
+        let repository: String
+        let access: Access
+    }
+
     private enum Method: Sendable {
         case basic
         case bearer(realm: Address, service: String?)
@@ -17,8 +22,8 @@ final class Authorizer: Sendable {
 
     private struct State {
         var method: Method?
-        /// By repository; set where a registry asked for another scope than the usual.
-        var scopes: [String: String] = [:]
+        /// Set where a registry asked for another scope than the usual.
+        var scopes: [Wish: String] = [:]
         var tokens: [TokenRequest: (proof: Proof, expires: ContinuousClock.Instant)] = [:]
         var flights: [TokenRequest: Task<Result<Proof, Fault>, Never>] = [:]
         var basic: [String: Proof] = [:]
@@ -39,27 +44,28 @@ final class Authorizer: Sendable {
     }
 
     /// What to send along unasked; nil as long as the registry has not said what it wants.
-    func proof(for repository: String) async throws(Fault) -> Proof? {
+    func proof(for repository: String, _ access: Access) async throws(Fault) -> Proof? {
         switch state.withLock({ $0.method }) {
         case nil: return nil
         case .basic?: return try await basic(repository)
-        case .bearer(let realm, let service)?: return try await bearer(request(realm, service, repository), repository)
+        case .bearer(let realm, let service)?: return try await bearer(request(realm, service, Wish(repository: repository, access: access)), repository)
         }
     }
 
     /// What to send after the registry answered 401 to `rejected`.
     /// - Throws: kind `unauthorized` where there is nothing better to send.
-    func proof(for repository: String, answering challenges: [Challenge], rejected: Proof?) async throws(Fault) -> Proof {
+    func proof(for repository: String, _ access: Access, answering challenges: [Challenge], rejected: Proof?) async throws(Fault) -> Proof {
         let bearer = challenges.first { $0.scheme == "bearer" && $0.realm != nil }
         if let bearer, let realm = bearer.realm.flatMap({ Address($0) }) {
             guard realm.origin.isSecure || !origin.isSecure || realm.origin.isLoopback && origin.isLoopback else {
                 throw Fault(.badAnswer(status: 401), "\(origin) asks to send credentials over plain HTTP to \(realm); refused")
             }
+            let wish = Wish(repository: repository, access: access)
             let request = state.withLock { state in
                 state.method = .bearer(realm: realm, service: bearer.service)
                 if state.scopes.count > 10_000 { state.scopes = [:] }
-                state.scopes[repository] = bearer.scope.flatMap { $0.isEmpty ? nil : $0 }
-                let request = Self.request(realm, bearer.service, repository, state.scopes)
+                state.scopes[wish] = bearer.scope.flatMap { $0.isEmpty ? nil : $0 }
+                let request = Self.request(realm, bearer.service, wish, state.scopes)
                 if let rejected, state.tokens[request]?.proof == rejected { state.tokens[request] = nil }
                 return request
             }
@@ -91,12 +97,12 @@ extension Authorizer {
         return proof
     }
 
-    private func request(_ realm: Address, _ service: String?, _ repository: String) -> TokenRequest {
-        state.withLock { Self.request(realm, service, repository, $0.scopes) }
+    private func request(_ realm: Address, _ service: String?, _ wish: Wish) -> TokenRequest {
+        state.withLock { Self.request(realm, service, wish, $0.scopes) }
     }
 
-    private static func request(_ realm: Address, _ service: String?, _ repository: String, _ scopes: [String: String]) -> TokenRequest {
-        TokenRequest(realm: realm, service: service, scope: scopes[repository] ?? "repository:\(repository):pull")
+    private static func request(_ realm: Address, _ service: String?, _ wish: Wish, _ scopes: [Wish: String]) -> TokenRequest {
+        TokenRequest(realm: realm, service: service, scope: scopes[wish] ?? "repository:\(wish.repository):\(wish.access.rawValue)")
     }
 
     /// A token that is still good, or a new one; asked for once, however many wait for it.

@@ -58,7 +58,7 @@ final class BlobReader: @unchecked Sendable {
         let rest = position..<wanted.upperBound
         let asks = rest != 0..<descriptor.size && host.honoursRanges(repository)
         let request = RegistryRequest(repository: repository, place: "blobs/\(descriptor.digest)", range: asks ? rest : nil, remembersRedirect: true)
-        let reply = try await host.get(request)
+        let reply = try await host.send(request)
         let answer = reply.answer
         do throws(Fault) {
             guard !answer.isEncoded else { throw Fault(.badAnswer(status: answer.status), "\(host.base.origin) sends it in a coding nobody asked for") }

@@ -21,6 +21,28 @@ public protocol BlobSource: Sendable {
     ///
     /// Nothing is compared with the digest, because a part has none: whoever reads must verify before anybody sees it.
     func blob(_ descriptor: Descriptor, range: Range<UInt64>?) async throws(RemoteError) -> BlobStream
+
+    /// Manifests that name `subject` as theirs and are of one of these kinds (`ImageManifest.kind`); those added last come
+    /// last, as far as the source keeps an order. Asked once and not again: nobody should wait long for what may not be.
+    func referrers(of subject: Digest, kinds: Set<String>) async throws(RemoteError) -> [Descriptor]
+
+    /// Puts a blob there. False where it was there already.
+    @discardableResult
+    func push(blob bytes: [UInt8]) async throws(RemoteError) -> Bool
+
+    /// Puts a manifest there, by its digest, whose blobs are there. One with a subject is found by `referrers` from then on.
+    func push(manifest: ImageManifest) async throws(RemoteError) -> Descriptor
+
+    /// Removes a manifest that names `subject`, so that `referrers` finds it no more.
+    func delete(referrer: Digest, of subject: Digest) async throws(RemoteError)
+}
+
+/// A source that can only be read.
+extension BlobSource {
+    public func referrers(of subject: Digest, kinds: Set<String>) async throws(RemoteError) -> [Descriptor] { [] }
+    public func push(blob bytes: [UInt8]) async throws(RemoteError) -> Bool { throw RemoteError(.configuration, name, "nothing can be written to it") }
+    public func push(manifest: ImageManifest) async throws(RemoteError) -> Descriptor { throw RemoteError(.configuration, name, "nothing can be written to it") }
+    public func delete(referrer: Digest, of subject: Digest) async throws(RemoteError) { throw RemoteError(.configuration, name, "nothing can be removed from it") }
 }
 
 /// A manifest or index as it was fetched: exact bytes, and the descriptor that fits them.

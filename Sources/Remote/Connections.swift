@@ -40,8 +40,11 @@ final class Connections: Sendable {
         self.counters = counters
     }
 
+    /// The slowest that a body may go out, in bytes a second, before the answer counts as late.
+    private static let slowestUpload = 32 << 10
+
     /// Sends one request and returns as soon as the answer's head is there.
-    func send(_ request: HTTPClientRequest, to address: Address) async throws(Fault) -> HTTPAnswer {
+    func send(_ request: HTTPClientRequest, to address: Address, bodyBytes: Int = 0) async throws(Fault) -> HTTPAnswer {
         let client = try client(for: address.origin)
         var request = request
         request.url = address.url
@@ -50,7 +53,7 @@ final class Connections: Sendable {
         request.headers.replaceOrAdd(name: "Accept-Encoding", value: "identity")
         counters.requests.wrappingAdd(1, ordering: .relaxed)
         do {
-            let response = try await client.execute(request, timeout: TimeAmount(settings.headTimeout))
+            let response = try await client.execute(request, timeout: TimeAmount(settings.headTimeout + .seconds(bodyBytes / Self.slowestUpload)))
             return HTTPAnswer(response, from: address.origin, counters: counters)
         } catch {
             throw Fault(transport: error, origin: address.origin)

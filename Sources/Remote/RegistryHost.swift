@@ -18,6 +18,8 @@ final class RegistryHost: Sendable {
         var redirects: [Route: (address: Address, expires: ContinuousClock.Instant)] = [:]
         /// Repositories that do not honour `Range`, and until when that is believed.
         var rangeless: [String: ContinuousClock.Instant] = [:]
+        /// Whether the host has the referrers API, once it has shown it.
+        var listsReferrers: Bool?
     }
 
     private struct Route: Hashable {
@@ -52,8 +54,8 @@ final class RegistryHost: Sendable {
         let permit: Gate.Permit
     }
 
-    /// Sends one request. Any status comes back but 401 and redirects.
-    func get(_ request: RegistryRequest) async throws(Fault) -> Reply {
+    /// Sends one request. Any status comes back but 401, 403 and redirects.
+    func send(_ request: RegistryRequest) async throws(Fault) -> Reply {
         try refuseIfDown()
         let permit = try await gate.permit()
         do throws(Fault) {
@@ -80,7 +82,7 @@ final class RegistryHost: Sendable {
 
     private func follow(_ request: RegistryRequest, mayStartAgain: Bool) async throws(Fault) -> HTTPAnswer {
         var address = start(of: request)
-        var proof = try await authorizer.proof(for: request.repository)
+        var proof = try await authorizer.proof(for: request.repository, request.access)
         var redirects = 0
         var refusals = 0
         while true {
@@ -92,8 +94,9 @@ final class RegistryHost: Sendable {
                 guard refusals <= 2 else { throw authorizer.refusal("the login is refused") }
                 await answer.drain()
                 proof = try await authorizer.proof(
-                    for: request.repository, answering: Challenge.parse(answer.headers["WWW-Authenticate"]), rejected: proof)
-            case 301, 302, 303, 307, 308:
+                    for: request.repository, request.access, answering: Challenge.parse(answer.headers["WWW-Authenticate"]), rejected: proof)
+            // Only these two keep method and body.
+            case 301 where request.access == .pull, 302 where request.access == .pull, 303 where request.access == .pull, 307, 308:
                 redirects += 1
                 guard redirects <= Self.redirectLimit else { throw Fault(.badAnswer(status: answer.status), "\(name) redirects without end") }
                 await answer.drain()
@@ -104,7 +107,7 @@ final class RegistryHost: Sendable {
                 guard mayStartAgain else { throw Fault(.denied, "\(address.origin), where \(name) sends us, refuses (status \(answer.status))") }
                 return try await follow(request, mayStartAgain: false)
             case 403:
-                let hint = proof?.isAnonymous ?? true ? "; log in with: docker login \(name)" : ""
+                let hint = proof?.isAnonymous ?? true || request.access == .push ? "; log in with: docker login \(name)" : ""
                 throw Fault(.denied, "\(address.origin) does not allow it (status 403)\(hint)")
             default:
                 return answer
@@ -114,11 +117,17 @@ final class RegistryHost: Sendable {
 
     private func send(_ request: RegistryRequest, to address: Address, proof: Authorizer.Proof?) async throws(Fault) -> HTTPAnswer {
         var message = HTTPClientRequest(url: "")
+        message.method = request.method
+        if let body = request.body {
+            message.headers.add(name: "Content-Type", value: body.mediaType)
+            if let tag = body.replaces { message.headers.add(name: "If-Match", value: tag) }
+            message.body = .bytes(body.bytes)
+        }
         for type in request.accept { message.headers.add(name: "Accept", value: type) }
         if let range = request.range { message.headers.add(name: "Range", value: "bytes=\(range.lowerBound)-\(range.upperBound - 1)") }
         if let proof { message.headers.add(name: "Authorization", value: proof.header) }
         do throws(Fault) {
-            return try await connections.send(message, to: address)
+            return try await connections.send(message, to: address, bodyBytes: request.body?.bytes.readableBytes ?? 0)
         } catch {
             // Only the registry's own silence says something about the registry.
             if error.isHostDown && address.origin == base.origin { noteDown(error) }
@@ -127,17 +136,24 @@ final class RegistryHost: Sendable {
     }
 
     private func start(of request: RegistryRequest) -> Address {
-        let query = namespace.map { "?ns=" + TokenRequest.encoded($0) } ?? ""
+        if let address = request.address { return address }
+        let query = namespace.map { (request.place.contains("?") ? "&ns=" : "?ns=") + TokenRequest.encoded($0) } ?? ""
         return base.appending("/v2/\(request.repository)/\(request.place)\(query)")
     }
 
+    /// Where an answer to `request` says to go on.
+    func target(of answer: HTTPAnswer, to request: RegistryRequest) throws(Fault) -> Address { try target(of: answer, at: start(of: request)) }
+
+    /// What a link in an answer to `request` leads to.
+    func address(_ link: String, after request: RegistryRequest) -> Address? { start(of: request).resolving(link) }
+
     private func target(of answer: HTTPAnswer, at address: Address) throws(Fault) -> Address {
         guard let location = answer.headers.first(name: "Location"), let target = address.resolving(location) else {
-            throw Fault(.badAnswer(status: answer.status), "\(address.origin) redirects to nowhere that can be read")
+            throw Fault(.badAnswer(status: answer.status), "\(address.origin) sends us to nowhere that can be read")
         }
         // From TLS down to plain HTTP anybody could answer, and see what is asked for.
         guard target.origin.isSecure || !address.origin.isSecure else {
-            throw Fault(.badAnswer(status: answer.status), "\(address.origin) redirects to plain HTTP on \(target.origin); refused")
+            throw Fault(.badAnswer(status: answer.status), "\(address.origin) sends us to plain HTTP on \(target.origin); refused")
         }
         return target
     }
@@ -171,6 +187,11 @@ extension RegistryHost {
     }
 
     func honoursRanges(_ repository: String) -> Bool { state.withLock { $0.rangeless[repository].map { $0 <= .now } ?? true } }
+
+    /// nil as long as nobody knows.
+    var listsReferrers: Bool? { state.withLock { $0.listsReferrers } }
+
+    func note(listsReferrers: Bool) { state.withLock { $0.listsReferrers = listsReferrers } }
 
     func noteRangeIgnored(_ repository: String) {
         state.withLock { state in

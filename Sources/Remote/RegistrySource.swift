@@ -55,10 +55,14 @@ extension RegistrySource {
         Attempts(subject, hosts: hosts, configuration: configuration, counters: counters, logger: logger)
     }
 
-    private func ask<Value: Sendable>(
+    func ask<Value: Sendable>(
         _ subject: String, _ attempt: (RegistryHost) async throws(Fault) -> Value
     ) async throws(RemoteError) -> Value {
-        var attempts = attempts(subject)
+        try await ask(attempts(subject), attempt)
+    }
+
+    func ask<Value: Sendable>(_ attempts: Attempts, _ attempt: (RegistryHost) async throws(Fault) -> Value) async throws(RemoteError) -> Value {
+        var attempts = attempts
         while true {
             do throws(Fault) {
                 return try await attempt(attempts.host)
@@ -69,8 +73,8 @@ extension RegistrySource {
     }
 
     /// Fetches a manifest or index whole, and proves what can be proven of it.
-    private func document(at host: RegistryHost, _ place: String, digest: Digest?, size: UInt64?) async throws(Fault) -> FetchedManifest {
-        let reply = try await host.get(RegistryRequest(repository: repository.path, place: place, accept: MediaType.acceptedManifests))
+    func document(at host: RegistryHost, _ place: String, digest: Digest?, size: UInt64?) async throws(Fault) -> FetchedManifest {
+        let reply = try await host.send(RegistryRequest(repository: repository.path, place: place, accept: MediaType.acceptedManifests))
         let answer = reply.answer
         let who = "\(host.base.origin)"
         switch answer.status {
