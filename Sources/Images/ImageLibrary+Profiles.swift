@@ -1,15 +1,17 @@
+import Glibc
+import LinuxIO
 import OCI
 import Store
 import Synchronization
 
 /// What becomes of access profiles.
-public enum ProfilePolicy: String, Sendable, CaseIterable {
+public enum ProfilePolicy: Sendable, Equatable {
     /// Images are prefetched by their profiles, and those without are recorded at their first use.
     case auto
     /// Profiles are neither used nor made.
     case off
-    /// Everything that is read until the library shuts down becomes the image's profile; nothing is prefetched.
-    case record
+    /// Everything that is read until the library shuts down is written to a file; nothing is prefetched.
+    case record(file: String)
 }
 
 extension ImageLibrary {
@@ -17,7 +19,7 @@ extension ImageLibrary {
     /// the first call for an image has an effect. Returns at once.
     public func use(_ tree: ContentTree, of image: Image) {
         guard options.profiles != .off else { return }
-        let isRecording = options.profiles == .record
+        let isRecording = options.profiles != .auto
         let use = uses.withLock { uses -> ImageUse? in
             guard uses[image.manifestDescriptor.digest] == nil else { return nil }
             let use = ImageUse(image: image, tree: tree, records: isRecording || !store.isReadOnly)
@@ -54,10 +56,13 @@ extension ImageLibrary {
 
     private func keep(_ use: ImageUse) async {
         guard let recorder = use.stopRecording() else { return }
-        let origin: AccessProfile.Origin = options.profiles == .record ? .command : .mount
         do {
             try await blocking { [self] in
-                let profile = AccessProfile(recorder, of: use.tree.layers, origin: origin)
+                if case .record(let file) = options.profiles {
+                    let profile = AccessProfile(recorder, of: use.tree.layers, origin: .command)
+                    return try OwnedDescriptor.open(file, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644).write(try profile.encoded)
+                }
+                let profile = AccessProfile(recorder, of: use.tree.layers, origin: .mount)
                 guard try isBetter(profile, for: use.image) else { return }
                 try store.setProfile(try profile.encoded, use.image.manifestDescriptor.digest)
                 logger.info("access profile kept", metadata: ["image": "\(use.image.reference)", "files": "\(profile.files)", "bytes": "\(profile.bytes)"])
@@ -70,7 +75,6 @@ extension ImageLibrary {
     /// A first use may have been a glance; the next one that reads far more tells more. What was recorded on purpose is
     /// replaced on purpose only.
     private func isBetter(_ profile: AccessProfile, for image: Image) throws -> Bool {
-        guard profile.origin != .command else { return true }
         guard !profile.touches.isEmpty else { return false }
         guard let known = try profileIfReadable(image.manifestDescriptor.digest) else { return true }
         return known.origin == .mount && profile.bytes >= known.bytes &* 2

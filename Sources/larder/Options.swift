@@ -46,6 +46,8 @@ struct Settings: Sendable {
     /// How long a change by path waits for a cache that somebody has to himself.
     var changeLimit: Duration
     var profiles: ProfilePolicy
+    /// Where the profile of this process's image shall be written.
+    var profileFile: String?
     var hosts: [String: ConfigurationFile.Host]
     var environment: [String: String]
 
@@ -72,8 +74,8 @@ struct Settings: Sendable {
         tagLifetime = try Self.seconds(variables.number("TAG_LIFETIME") ?? file.tagLifetime ?? 60, "tag lifetime")
         changeLimit = try Self.seconds(variables.number("CHANGE_TIMEOUT") ?? file.changeTimeout ?? 10, "change timeout")
         let policy = variables.text("PROFILES") ?? file.profiles ?? "auto"
-        guard let profiles = ProfilePolicy(rawValue: policy), profiles != .record else { throw Failure(.usage, "profiles '\(policy)': use auto or off") }
-        self.profiles = profiles
+        guard policy == "auto" || policy == "off" else { throw Failure(.usage, "profiles '\(policy)': use auto or off") }
+        profiles = policy == "auto" ? .auto : .off
         hosts = file.hosts
         for text in remote?.layout ?? [] {
             guard let equals = text.firstIndex(of: "="), equals != text.startIndex else { throw Failure(.usage, "--layout '\(text)': use NAME=DIR") }
@@ -85,7 +87,7 @@ struct Settings: Sendable {
         for host in hosts.keys where !Repository.isHost(host) { throw Failure(.usage, "'\(host)' is no host name") }
     }
 
-    private static func absolute(_ path: String) -> String {
+    static func absolute(_ path: String) -> String {
         path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
     }
 

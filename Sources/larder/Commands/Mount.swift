@@ -55,6 +55,9 @@ struct Mount: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Log of the background process.", discussion: "Default: larder.log in the store.", valueName: "file"), completion: .file())
     var logFile: String?
 
+    @Option(name: .long, help: ArgumentHelp("Write what is read until the end, in order, to this file, as an access profile (with --tree images/REF).", valueName: "file"), completion: .file())
+    var recordProfile: String?
+
     @Flag(name: .long, help: "Print JSON when the mount is ready.")
     var json = false
 
@@ -70,6 +73,7 @@ struct Mount: AsyncParsableCommand {
         }
         if places.count == 1 && places[0].hasPrefix("cache:") { throw ValidationError("say where to mount \(places[0])") }
         if places.count == 2 && tree != nil { throw ValidationError("--tree and cache:ID are two things to mount in one place") }
+        if recordProfile != nil && tree?.hasPrefix("images/") != true { throw ValidationError("--record-profile is for --tree images/REF") }
         if places.count == 1 && cache.isUsed { throw ValidationError("--sharing, --uid, --gid and --lock-timeout are for cache:ID") }
     }
 
@@ -77,6 +81,7 @@ struct Mount: AsyncParsableCommand {
         var settings = try Settings(store: store, remote: remote)
         if let allowOther { settings.allowOther = allowOther }
         if let passthrough { settings.passthrough = passthrough }
+        settings.profileFile = recordProfile.map(Settings.absolute)
         if places.count == 2, let name = try CacheMountOptions.name(places[0]) { return try await mountCache(name, settings) }
         guard foreground else {
             // Made here, so that what is wrong with it is said here, and the log has a place.

@@ -104,7 +104,7 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     /// 125 as docker has it, so that the command's own codes are told from ours.
-    private static func code(of error: any Error) -> Int32 {
+    static func code(of error: any Error) -> Int32 {
         switch error as? RunError {
         case .programNotFound: 127
         case .programNotExecutable: 126
@@ -115,7 +115,7 @@ struct RunCommand: AsyncParsableCommand {
     private func request(_ settings: Settings) throws -> RunRequest {
         guard let current = getcwd(nil, 0) else { throw Failure(.failed, "the current directory: \(String(cString: strerror(errno)))") }
         defer { free(current) }
-        var request = RunRequest(command: rawCommand, currentDirectory: String(cString: current))
+        var request = RunRequest(command: Self.rawCommand(command), currentDirectory: String(cString: current))
         request.mounts = mount
         request.presets = preset
         request.secrets = secret
@@ -137,74 +137,11 @@ struct RunCommand: AsyncParsableCommand {
     }
 
     /// The command byte for byte: a `String` would replace what is not UTF-8.
-    private var rawCommand: [[UInt8]] {
+    static func rawCommand(_ command: [String]) -> [[UInt8]] {
         let words = command.first == "--" ? command.dropFirst() : command[...]
         let count = Int(CommandLine.argc)
         return (max(0, count - words.count)..<count).compactMap { CommandLine.unsafeArgv[$0] }.map { word in
             Array(UnsafeBufferPointer(start: UnsafeRawPointer(word).assumingMemoryBound(to: UInt8.self), count: strlen(word)))
-        }
-    }
-}
-
-/// An image's tree for a run: `larder mount --tree` as a child, for as long as the run needs it.
-private struct ImageForRun {
-    let settings: Settings
-    let store: StoreOptions
-    let remote: RemoteOptions
-
-    private struct Config: Decodable {
-        struct Defaults: Decodable {
-            var Env: [String]?
-            var WorkingDir: String?
-        }
-        var config: Defaults?
-    }
-
-    func open(_ reference: String) async throws -> MountedImage {
-        var config = Config.Defaults()
-        let parsed = try settings.reference(reference)
-        try await settings.withLibrary(create: true) { library in
-            config = try JSONText.decode(Config.self, from: try await library.image(parsed).configBytes).config ?? config
-        }
-        var template = Array("/tmp/larder-image.XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp", path: "/tmp/larder-image.XXXXXX") }
-        let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        do {
-            let helper = try mount("\(parsed)", at: directory)
-            return MountedImage(path: directory, environment: config.Env ?? [], workingDirectory: config.WorkingDir ?? "", helper: helper) {
-                helper.stop()
-                rmdir(directory)
-            }
-        } catch {
-            rmdir(directory)
-            throw error
-        }
-    }
-
-    private func mount(_ reference: String, at directory: String) throws -> HelperProcess {
-        guard let ready = Pipe.make() else { throw SystemError("pipe") }
-        defer { close(ready.read) }
-        var arguments = ["/proc/self/exe", "mount", "--foreground", "--tree", "images/\(reference)", "--store", settings.storePath]
-        arguments += ["--log-level", store.logLevel ?? "warning"]
-        if let config = store.config { arguments += ["--config", config] }
-        if let platform = remote.platform { arguments += ["--platform", platform] }
-        if let limit = remote.fetchTimeout { arguments += ["--fetch-timeout", "\(limit)"] }
-        for layout in remote.layout { arguments += ["--layout", layout] }
-        for host in remote.plainHttp { arguments += ["--plain-http", host] }
-        var environment = EnvironmentBlock.current
-        environment.set(Readiness.pipeVariable, "3")
-        let helper: HelperProcess
-        do {
-            defer { close(ready.write) }
-            helper = try HelperProcess(arguments + [directory], environment: environment, keeping: [ready.write])
-        }
-        var byte: UInt8 = 0
-        while true {
-            let count = read(ready.read, &byte, 1)
-            if count < 0 && errno == EINTR { continue }
-            if count == 1 { return helper }
-            helper.stop()
-            throw Failure(.failed, "images/\(reference) could not be mounted")
         }
     }
 }

@@ -1,0 +1,129 @@
+import ArgumentParser
+import Caches
+import FoundationEssentials
+import Glibc
+import Images
+import LinuxIO
+import OCI
+import Run
+import Synchronization
+
+/// `larder profile record`: a run in the image's root whose tree is mounted for it alone, by a daemon that listens.
+struct ProfileRecord: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "record",
+        abstract: "Run a command in an image and record what it reads.",
+        discussion: """
+              larder profile record docker.io/library/python:3.12 -- python3 -c 'import numpy'
+
+            The command runs in the image's root as in `larder run --root images/REF`; what it changes goes away. When it has
+            succeeded, what it read becomes the image's profile in place of the one before. To record something longer, mount the image
+            with `larder mount --tree images/REF --record-profile FILE DIR`, and then `larder profile import REF FILE`.
+
+            The exit code is the command's; 125 if it was not run, or nothing could be recorded.
+            """
+    )
+
+    @Argument(help: ArgumentHelp("The image.", valueName: "ref"))
+    var reference: String
+
+    @Option(name: .long, help: ArgumentHelp("A mount, as `larder run` has it; may be repeated.", valueName: "type=…,target=…"))
+    var mount: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("Where the command starts. Default: the image's own.", valueName: "dir"))
+    var workdir: String?
+
+    @Option(name: .long, help: ArgumentHelp("A variable: NAME=VALUE, or NAME for the value it has here; may be repeated.", valueName: "name=value"))
+    var env: [String] = []
+
+    @Flag(name: .long, help: "Keep what was recorded also when the command fails.")
+    var always = false
+
+    @Flag(name: .long, help: "Print JSON on standard error when it is done, after what the command says.")
+    var json = false
+
+    @OptionGroup var remote: RemoteOptions
+    @OptionGroup var store: StoreOptions
+
+    @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The command and its arguments.", valueName: "command"))
+    var command: [String] = []
+
+    func run() async throws {
+        if ["--help", "-h"].contains(command.first) { throw CleanExit.helpRequest(self) }
+        let settings = try Settings(store: store, remote: remote)
+        let image = try settings.reference(reference)
+        let signal = Mutex<Int32>(0)
+        do {
+            let file = try Self.temporaryFile()
+            defer { unlink(file) }
+            let session = RunSession(
+                try request(), caches: CacheLibrary(try settings.openStore(create: true), command: "larder profile record"),
+                openImage: { name in
+                    try await ImageForRun(settings: settings, store: store, remote: remote, recording: name == "\(image)" ? file : nil).open(name)
+                }, say: { Terminal.error("larder: \($0)") })
+            let task = Task { try await session.run() }
+            try SignalForwarding.whileWaiting { number in
+                signal.withLock { $0 = number }
+                task.cancel()
+            }
+            let outcome = try await task.value
+            try await keep(file, image, outcome, settings)
+            switch outcome {
+            case .exited(let code): Glibc.exit(code)
+            case .signalled(let number): SignalForwarding.end(by: number)
+            }
+        } catch {
+            let number = signal.withLock { $0 }
+            if number != 0 { SignalForwarding.end(by: number) }
+            Terminal.error("larder: \((error as? Failure ?? Failure(error)).message)")
+            Glibc.exit(RunCommand.code(of: error))
+        }
+    }
+
+    private func keep(_ file: String, _ reference: Reference, _ outcome: Outcome, _ settings: Settings) async throws {
+        guard case .exited(0) = outcome else {
+            guard always else { return Terminal.error("larder: the command did not succeed; the profile is as it was (--always keeps what was recorded)") }
+            return try await take(file, reference, settings)
+        }
+        try await take(file, reference, settings)
+    }
+
+    private func take(_ file: String, _ reference: Reference, _ settings: Settings) async throws {
+        try await settings.withLibrary(create: true) { library in
+            let image = try await library.image(reference)
+            let bytes = try ProfileFile.read(file)
+            guard !bytes.isEmpty else { throw Failure(.failed, "nothing was recorded: the mount of \(reference) ended early") }
+            try library.setProfile(bytes, for: image)
+            guard let report = try library.profileReport(of: image) else { throw Failure(.failed, "the profile of \(reference) cannot be read back") }
+            if json {
+                let encoder = JSONEncoder()
+                encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+                return Terminal.error(String(decoding: try encoder.encode(report), as: UTF8.self))
+            }
+            let spans = report.layers.compactMap(\.spans).reduce(0, +)
+            let source = report.layers.compactMap(\.sourceBytes).reduce(0, +)
+            Terminal.error("larder: recorded \(report.files) files, \(report.shareText), in \(fixed(report.seconds, 1)) s: \(spans) spans, \(source.bytesText) to fetch")
+        }
+    }
+
+    private static func temporaryFile() throws -> String {
+        var template = Array("/tmp/larder-profile.XXXXXX".utf8CString)
+        let descriptor = mkstemp(&template)
+        guard descriptor >= 0 else { throw SystemError("mkstemp", path: "/tmp/larder-profile.XXXXXX") }
+        close(descriptor)
+        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private func request() throws -> RunRequest {
+        guard let current = getcwd(nil, 0) else { throw Failure(.failed, "the current directory: \(String(cString: strerror(errno)))") }
+        defer { free(current) }
+        var request = RunRequest(command: RunCommand.rawCommand(command), currentDirectory: String(cString: current))
+        guard !request.command.isEmpty else { throw Failure(.usage, "no command: put it behind --, as in `larder profile record \(reference) -- true`") }
+        request.mounts = mount
+        request.workingDirectory = workdir
+        request.variables = env
+        request.root = "images/\(try Settings(store: store, remote: remote).reference(reference))"
+        request.descriptorLimit = Larder.originalDescriptorLimit.map { (UInt64($0.rlim_cur), UInt64($0.rlim_max)) }
+        return request
+    }
+}
