@@ -1,0 +1,2 @@
+def report(image, disk, network, larder):
+    return []
