@@ -76,6 +76,7 @@ extension ImageLibrary {
             let tree = try await blocking {
                 _ = try self.store.publishTree(try TableIndex.build(contents, format, layer: layer, table: table), table.key)
                 guard let tree = try self.openTree(table.key, layer)?.tree else { throw ImageError.unusableIndex(table.key) }
+                self.keepLandmark(contents.prefetchLength, of: tree)
                 return tree
             }
             logger.info("layer indexed from its table of contents", metadata: ["layer": "\(layer.descriptor.digest)", "format": "\(format.name)", "files": "\(tree.view.nodeCount)"])
