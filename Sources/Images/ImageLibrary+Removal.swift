@@ -38,6 +38,8 @@ extension ImageLibrary {
         }
         for tree in unneeded.trees.subtracting(kept.trees) { try drop(.tree(tree), &report) }
         for blob in unneeded.blobs.subtracting(kept.blobs) { try drop(.blob(blob), &report) }
+        // Named by a manifest, or by the index of a layer with a table of contents.
+        for key in unneeded.blobs.subtracting(kept.blobs).union(unneeded.trees.subtracting(kept.trees)) { try store.removeProfile(key) }
         return report
     }
 
