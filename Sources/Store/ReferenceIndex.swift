@@ -5,6 +5,8 @@ import OCI
 struct ReferenceIndex {
     /// image-spec annotations.md.
     static let nameAnnotation = "org.opencontainers.image.ref.name"
+    /// On an entry whose image nobody may evict.
+    static let pinAnnotation = "vnd.larder.pinned"
 
     private var document: [String: JSONValue]
     private var manifests: [JSONValue]
@@ -31,10 +33,34 @@ struct ReferenceIndex {
         }
     }
 
-    /// Names `descriptor` by `reference`, and nothing else by it. False where that is so already.
+    /// What entries name that are not ours: other tools rely on it.
+    var foreignDescriptors: [Descriptor] {
+        manifests.filter { entry in
+            guard let name = Self.name(of: entry), let reference = Reference(name) else { return true }
+            return reference.description != name
+        }.compactMap { Self.descriptor($0) }
+    }
+
+    func isPinned(_ reference: Reference) -> Bool {
+        manifests.contains { Self.name(of: $0) == reference.description && $0["annotations"]?[Self.pinAnnotation] != nil }
+    }
+
+    /// False where that is so already; nil where nothing has that name.
+    mutating func pin(_ reference: Reference, _ isPinned: Bool) throws -> Bool? {
+        guard let descriptor = references.first(where: { $0.0 == reference })?.1 else { return nil }
+        guard self.isPinned(reference) != isPinned else { return false }
+        return try set(reference, descriptor, isPinned: isPinned)
+    }
+
+    /// Names `descriptor` by `reference`, and nothing else by it. False where that is so already. A pin is on the name: it stays.
     mutating func set(_ reference: Reference, _ descriptor: Descriptor) throws -> Bool {
+        try set(reference, descriptor, isPinned: isPinned(reference))
+    }
+
+    private mutating func set(_ reference: Reference, _ descriptor: Descriptor, isPinned: Bool) throws -> Bool {
         var descriptor = descriptor
         descriptor.annotations = (descriptor.annotations ?? [:]).merging([Self.nameAnnotation: reference.description]) { $1 }
+        descriptor.annotations?[Self.pinAnnotation] = isPinned ? "true" : nil
         let entry = try JSONDecoder().decode(JSONValue.self, from: JSONEncoder().encode(descriptor))
         let places = manifests.indices.filter { Self.name(of: manifests[$0]) == reference.description }
         guard let place = places.first else {

@@ -2,9 +2,12 @@ import Glibc
 import LinuxIO
 
 extension Store {
-    /// Opens an object for reading; nil where the store does not have it. Takes no lock.
+    /// Opens an object for reading; nil where the store does not have it. Takes no lock. Counts as a use of it.
     public func open(_ key: StoreKey) throws(StoreError) -> OwnedDescriptor? {
-        try inStore(root) { () throws(SystemError) in try root.openIfPresent(key.path, O_RDONLY | O_NOFOLLOW) }
+        let file = try inStore(root) { () throws(SystemError) in try root.openIfPresent(key.path, O_RDONLY | O_NOFOLLOW) }
+        guard let file else { return nil }
+        markUse(file)
+        return file
     }
 
     /// Whether the store has the object: a moment later it may be gone or have come.
@@ -20,6 +23,11 @@ extension Store {
     @discardableResult
     public func remove(_ key: StoreKey) throws(StoreError) -> Bool {
         try requireWritable()
-        return try inStore(root) { () throws(SystemError) in try root.remove(key.path) }
+        return try inStore(root) { () throws(SystemError) in
+            let status = try root.statusIfPresent(key.path)
+            guard try root.remove(key.path) else { return false }
+            if let status, status.st_nlink == 1 { account.add(-Int64(clamping: status.allocatedByteCount), of: key.kind) }
+            return true
+        }
     }
 }

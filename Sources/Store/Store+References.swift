@@ -5,7 +5,7 @@ import OCI
 extension Store {
     /// What the store's `index.json` names by a full reference. Entries of other tools are not shown, and are kept.
     /// - Throws: `damaged` where the file is missing or is no image index. It is never replaced by an empty one then.
-    public func references() throws(StoreError) -> [(Reference, Descriptor)] { try readIndex().references }
+    public func references() throws(StoreError) -> [(Reference, Descriptor)] { try referenceIndex().references }
 
     /// Makes `reference` name the manifest or index `descriptor`, and nothing else any more.
     public func setReference(_ reference: Reference, _ descriptor: Descriptor) throws(StoreError) {
@@ -28,10 +28,10 @@ extension Store {
 
     /// Reads, changes and replaces the file while no other process of Larder does.
     @discardableResult
-    private func changeIndex(_ change: (inout ReferenceIndex) throws(StoreError) -> Bool) throws(StoreError) -> Bool {
+    func changeIndex(_ change: (inout ReferenceIndex) throws(StoreError) -> Bool) throws(StoreError) -> Bool {
         try requireWritable()
         return try withLock(StoreLayout.indexLock, in: root) { () throws(StoreError) in
-            var index = try readIndex()
+            var index = try referenceIndex()
             guard try change(&index) else { return false }
             // Other tools write into this file, not beside it.
             let file = try temporary("index", mode: 0o644)
@@ -46,7 +46,7 @@ extension Store {
         }
     }
 
-    private func readIndex() throws(StoreError) -> ReferenceIndex {
+    func referenceIndex() throws(StoreError) -> ReferenceIndex {
         let bytes = try inStore(root) { () throws(SystemError) in
             // Over NFS a file that is replaced while it is read goes stale; the next one is whole.
             for _ in 0..<3 {

@@ -13,6 +13,9 @@ public final class Store: Sendable {
     public let log: Logger
     let root: Directory
     let serialNumbers: TreeSerials
+    let account: StoreAccount
+    let summaries = SummaryCache()
+    let keeper = StoreKeeper()
     private let presence: StorePresence?
     private let temporaryCount = Atomic<UInt64>(0)
     private let temporaryPrefix: String
@@ -29,6 +32,7 @@ public final class Store: Sendable {
         let isNew = try Self.checkLayout(root, create: create)
         presence = try Self.announce(in: root)
         serialNumbers = TreeSerials(root)
+        account = StoreAccount(root)
         temporaryPrefix = "\(getpid())-\(String(UInt64.random(in: .min ... .max), radix: 36))"
         if !isReadOnly, try Self.restoreIndex(root), !isNew { log.notice("made an empty index.json", metadata: ["store": "\(path)"]) }
     }

@@ -8,6 +8,7 @@
 ///     files/sha256/HEX                           whole large files, named by the sha256 of their content
 ///     profiles/sha256/HEX.json                   what a workload reads of the image with that manifest, in order; replaceable
 ///     caches/NAME/                               caches, laid out by the Caches module (`CacheLayout`)
+///     usage                                      how much is kept (`StoreAccount`)
 ///     quarantine/                                what was found damaged, kept for whoever wants to know why
 ///     locks/                                     lock files, empty; their names mean something, their content nothing
 ///     tmp/                                       what is being written
@@ -28,6 +29,8 @@ enum StoreLayout {
     static let profiles = "profiles/sha256"
     /// Made when the first cache is.
     static let caches = "caches"
+    /// Made by the first scan.
+    static let usage = "usage"
     static let quarantine = "quarantine"
     static let locks = "locks"
     static let temporary = "tmp"
@@ -37,6 +40,9 @@ enum StoreLayout {
     static let presenceLock = "tmp/.lock"
     static let indexLock = "locks/index"
     static let serialsLock = "locks/serials"
+    static let usageLock = "locks/usage"
+    /// Held by the one process that makes room.
+    static let evictionLock = "locks/eviction"
 
     /// Sizes of what is read whole, in bytes.
     static let markerLimit = 4096

@@ -2,6 +2,7 @@ import ArgumentParser
 import Caches
 import Glibc
 import OCI
+import Store
 
 /// What can be chosen about a cache, as options.
 struct CachePolicyOptions: ParsableArguments {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Caches
 import LinuxIO
+import Store
 
 struct CachePrune: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Caches
+import Store
 
 struct LeaseCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

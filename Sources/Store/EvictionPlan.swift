@@ -1,0 +1,166 @@
+import OCI
+
+/// Why something may go, in the order in which it goes.
+public enum EvictionReason: Int, Sendable, Comparable, CaseIterable {
+    /// Damaged and put aside, an index of an older version, or spans that no index describes.
+    case unusable
+    /// No known image has it.
+    case unneeded
+    /// The compressed blob of a layer whose whole content is here: nothing has to be read from it any more.
+    case unpacked
+    /// Used longest ago.
+    case unused
+    /// As `unused`, of what is small and takes a whole layer to make again.
+    case index
+
+    public static func < (left: EvictionReason, right: EvictionReason) -> Bool { left.rawValue < right.rawValue }
+}
+
+extension EvictionReason: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .unusable: "nobody can use it"
+        case .unneeded: "no image needs it"
+        case .unpacked: "its content is all here"
+        case .unused, .index: "unused longest"
+        }
+    }
+}
+
+/// Something that may go.
+public struct EvictionCandidate: Sendable {
+    enum Place: Sendable, Hashable {
+        case object(StoreKey)
+        /// All of `quarantine/`.
+        case quarantine
+    }
+
+    let place: Place
+    public let kind: StoredKind
+    /// The layer it belongs to; nil for snapshots and for what nobody knows.
+    public let layer: Digest?
+    /// Positions in `StoreContents.images`.
+    let images: [Int]
+    /// Bytes of disk that its going frees.
+    public let allocatedBytes: UInt64
+    /// In nanoseconds since 1970.
+    public let lastUse: Int64
+    public let reason: EvictionReason
+
+    /// Path below the store.
+    public var path: String {
+        switch place {
+        case .object(let key): key.path
+        case .quarantine: StoreLayout.quarantine
+        }
+    }
+}
+
+/// Everything that may go, in the order in which it should. What is left out stays: documents of known images, what other tools
+/// name, all of pinned images, and layers that somebody is working at. Whether a file is open is seen only when it comes to it.
+struct EvictionPlan {
+    private(set) var candidates: [EvictionCandidate] = []
+    private let contents: StoreContents
+
+    init(_ contents: StoreContents) {
+        self.contents = contents
+        if contents.quarantine.garbage > 0 {
+            add(.quarantine, .garbage, nil, [], contents.quarantine.garbage, 0, .unusable)
+        }
+        planBlobs()
+        planContent()
+        planTrees()
+        candidates.sort { left, right in
+            let (first, second) = (left.reason.rank, right.reason.rank)
+            if first != second { return first < second }
+            if left.lastUse != right.lastUse { return left.lastUse < right.lastUse }
+            return left.path < right.path
+        }
+    }
+
+    private mutating func planBlobs() {
+        var documents = contents.foreign
+        for image in contents.images { documents.formUnion(image.documents) }
+        for (digest, file) in contents.blobs where !documents.contains(digest) {
+            let layer = contents.layers[digest]
+            guard !isHeld(layer) else { continue }
+            let reason: EvictionReason =
+                if layer?.images.isEmpty ?? true { .unneeded } else if layer?.isSealed == true && layer?.isComplete == true { .unpacked } else { .unused }
+            add(.object(file.key), .blob, layer?.digest ?? digest, layer?.images ?? [], file.allocatedBytes, file.lastUse, reason)
+        }
+    }
+
+    private mutating func planContent() {
+        for (key, files) in contents.spans {
+            let layer = contents.layerOfContent[key].flatMap { contents.layers[$0] }
+            guard !isHeld(layer) else { continue }
+            if layer == nil {
+                // A layer that is being unpacked has spans before it has an index; whose they are cannot be told.
+                guard contents.leased.isEmpty else { continue }
+                for file in files { add(.object(file.key), .garbage, nil, [], file.allocatedBytes, file.lastUse, .unusable) }
+            } else {
+                for file in files { add(.object(file.key), .content, layer?.digest, layer?.images ?? [], file.allocatedBytes, file.lastUse, reason(layer)) }
+            }
+        }
+        for (digest, file) in contents.objects {
+            let owners = (contents.layersOfObject[digest] ?? []).compactMap { contents.layers[$0] }
+            guard !owners.contains(where: { isHeld($0) }) else { continue }
+            if owners.isEmpty && !contents.leased.isEmpty { continue }
+            let images = Set(owners.flatMap(\.images)).sorted()
+            add(.object(file.key), .content, owners.first?.digest, images, file.allocatedBytes, file.lastUse, images.isEmpty ? .unneeded : .unused)
+        }
+    }
+
+    private mutating func planTrees() {
+        for tree in contents.trees {
+            guard let summary = tree.summary else {
+                add(tree, nil, [], .unusable)
+                continue
+            }
+            if let identity = summary.identity {
+                let layer = contents.layers[identity.blobDigest]
+                guard !isHeld(layer) else { continue }
+                add(tree, identity.blobDigest, layer?.images ?? [], layer?.images.isEmpty ?? true ? .unneeded : .index)
+            } else {
+                let images = contents.images(ofSnapshot: summary)
+                guard !images.contains(where: { contents.images[$0].isPinned }), contents.leased.isEmpty else { continue }
+                add(tree, nil, images, images.isEmpty ? .unneeded : .index)
+            }
+        }
+    }
+
+    /// A layer of no known image may still be shown, by a mount that began before the image was removed: so this is only a
+    /// reason to go first among equals, not at once.
+    private func reason(_ layer: StoredLayer?) -> EvictionReason { layer?.images.isEmpty ?? true ? .unneeded : .unused }
+
+    private func isHeld(_ layer: StoredLayer?) -> Bool {
+        guard let layer else { return false }
+        return contents.leased.contains(layer.digest) || layer.images.contains { contents.images[$0].isPinned }
+    }
+
+    private mutating func add(_ tree: StoredTree, _ layer: Digest?, _ images: [Int], _ reason: EvictionReason) {
+        // The last of the names frees the bytes.
+        for (position, name) in tree.names.enumerated() {
+            add(.object(.tree(name)), .index, layer, images, position == tree.names.count - 1 ? tree.allocatedBytes : 0, tree.lastUse, reason)
+        }
+    }
+
+    private mutating func add(
+        _ place: EvictionCandidate.Place, _ kind: StoredKind, _ layer: Digest?, _ images: [Int], _ bytes: UInt64, _ lastUse: Int64, _ reason: EvictionReason
+    ) {
+        candidates.append(
+            EvictionCandidate(place: place, kind: kind, layer: layer, images: images, allocatedBytes: bytes, lastUse: lastUse, reason: reason))
+    }
+}
+
+extension EvictionReason {
+    /// What no image needs competes with what some image needs by its last use: only who prunes by hand takes it first.
+    fileprivate var rank: Int {
+        switch self {
+        case .unusable: 0
+        case .unpacked: 1
+        case .unneeded, .unused: 2
+        case .index: 3
+        }
+    }
+}
