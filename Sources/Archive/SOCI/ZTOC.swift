@@ -77,6 +77,10 @@ public struct ZTOC: Sendable, Equatable {
 
     public var spanCount: Int { spanDigests.count }
 
+    public var isGzip: Bool {
+        if case .gzip = compression { true } else { false }
+    }
+
     /// - Precondition: `number < spanCount`, and the zTOC was decoded or made by `ZTOCScan`.
     public func span(_ number: Int) -> Span {
         let isLast = number == spanCount - 1
