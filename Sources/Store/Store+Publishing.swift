@@ -11,7 +11,11 @@ extension Store {
     func temporary(_ label: String, mode: mode_t) throws(StoreError) -> TemporaryFile {
         try requireWritable()
         let name = nextTemporaryName(label)
-        return try inStore(root) { () throws(SystemError) in try TemporaryFile(name, in: root, mode: mode) }
+        return try makingRoom(for: 0) { () throws(StoreError) in
+            try inStore(root) { () throws(SystemError) in
+                try TemporaryFile(name, in: root, mode: mode) { [weak self] bytes in (try? self?.makeRoom(for: bytes)) ?? false }
+            }
+        }
     }
 
     /// Gives the finished file its name for ever. The caller has proven that the content is what `key` says.
@@ -28,10 +32,28 @@ extension Store {
     @discardableResult
     public func publishBatch(_ batch: [(file: TemporaryFile, key: StoreKey)]) throws(StoreError) -> Int {
         try requireWritable()
-        let first = try inStore(root) { () throws(SystemError) in
-            try root.publish(batch.map { Publication($0.file.name, as: $0.key.path) })
+        let first = try makingRoom(for: 0) { () throws(StoreError) in
+            try inStore(root) { () throws(SystemError) in
+                try root.publish(batch.map { Publication($0.file.name, as: $0.key.path) })
+            }
         }
         for item in batch { item.file.becamePublished() }
+        // What another had published before has lost its only name by now.
+        account(
+            batch.compactMap { file, key in
+                guard let status = try? file.descriptor.status(), status.st_nlink > 0 else { return nil }
+                return (key, status.allocatedByteCount)
+            })
         return first
+    }
+
+    /// Runs `body`, and once more after making room where the disk was full.
+    private func makingRoom<Value>(for bytes: UInt64, _ body: () throws(StoreError) -> Value) throws(StoreError) -> Value {
+        do throws(StoreError) {
+            return try body()
+        } catch {
+            guard case .noSpace = error, try makeRoom(for: max(bytes, 1 << 20)) else { throw error }
+            return try body()
+        }
     }
 }

@@ -26,7 +26,8 @@ extension Store {
         contents.trees = try scanTrees()
         contents.quarantine.garbage = try files(in: StoreLayout.quarantine) { _ in .blob(Digest(of: [])) }.reduce(0) { $0 + $1.allocatedBytes }
         contents.connect()
-        if !isReadOnly { try account.set(contents.totals, now: Int64(time(nil))) }
+        // On a full disk even that may fail, and then there is the more reason to go on.
+        if !isReadOnly { _ = try? account.set(contents.totals, now: Int64(time(nil))) }
         return contents
     }
 
