@@ -107,7 +107,7 @@ extension ImageLibrary {
             let lease = try await self.store.exclusive("layer-\(layer.descriptor.digest.hex)")
             defer { _ = lease }
             // Another process may have brought it back while this one waited.
-            if try await self.blocking({ try self.isComplete(layer) }) { return }
+            if try await self.blocking({ try self.storedTree(of: layer)?.isCompleteNow() ?? false }) { return }
             _ = try await self.stream(layer)
         }
     }

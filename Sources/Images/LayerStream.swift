@@ -20,12 +20,14 @@ public final class LayerStream: Sendable {
 
     public let layer: ImageLayer
     private let store: Store
+    private let contentKey: Digest
     private let state = Mutex(State())
     private let progress = Progress()
 
     init(layer: ImageLayer, store: Store) {
         self.layer = layer
         self.store = store
+        contentKey = LayerUnpacker.contentKey(of: layer.descriptor.digest)
     }
 
     /// Ends the stream where it still waits for bytes.
@@ -46,7 +48,7 @@ public final class LayerStream: Sendable {
     func add(_ entry: ArchiveEntry) throws -> Ordinal? { try build { try $0.add(entry) } }
     func setContent(_ ordinal: Ordinal, at offset: UInt64) throws { try build { try $0.setContent(ordinal, at: offset) } }
     func setObject(_ ordinal: Ordinal, _ digest: Digest) throws { try build { try $0.setObject(ordinal, digest) } }
-    func append(_ span: ContentSpan) throws { _ = try build { try $0.append(span) } }
+    func append(_ span: ContentSpan, start: SpanEntry?) throws { _ = try build { try $0.append(span, start: start) } }
 
     private func build<Value: Sendable>(_ body: (inout TreeBuilder) throws -> Value) throws -> Value {
         try state.withLock { state in
@@ -177,7 +179,7 @@ public final class LayerStream: Sendable {
             guard let number = builder.spanNumber(at: position) else { return nil }
             let span = builder.span(number)
             let count = min(end, span.contentEnd) - position
-            pieces.append(Piece(key: .span(layer.descriptor.digest, UInt32(number)), offset: position - span.contentStart, count: Int(count)))
+            pieces.append(Piece(key: .span(contentKey, UInt32(number)), offset: position - span.contentStart, count: Int(count)))
             position += count
         }
         return pieces

@@ -87,7 +87,7 @@ extension LayerTree {
     func fetchSpan(_ number: Int) async throws {
         if supply.store.has(.span(contentKey, UInt32(number))) { return mark(number) }
         if let file = largeFile(at: number), hasObject(file) { return mark(number) }
-        guard format.hasTableOfContents else { return try await restore() }
+        guard servesSpans else { return try await restore() }
         try await flights.run(number) { [supply] in
             try await supply.fetchSpan(number, of: self)
             self.mark(number)

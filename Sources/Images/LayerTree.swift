@@ -12,7 +12,7 @@ public final class LayerTree: Sendable {
         let view: TreeView
         /// Names the layer's spans in the store.
         let contentKey: Digest
-        /// Files with spans of their own, in the order of their content.
+        /// Large files that have spans, in the order of their content.
         let largeFiles: [Ordinal]
         /// Large files that have no spans, only an object, with their sizes in bytes.
         let loneObjects: [(digest: Digest, size: UInt64)]
@@ -25,7 +25,7 @@ public final class LayerTree: Sendable {
     private let presence: Mutex<SpanPresence>
     private let missing: Atomic<Int>
     let flights = SingleFlight<Int, Void>(abandoned: .cancel)
-    /// Brings back the content of a layer that has no table of contents, by streaming it once more.
+    /// Brings back the content of a layer that does not serve spans, by streaming it once more.
     let restore: @Sendable () async throws -> Void
 
     public var index: TreeIndex { parts.index }
@@ -56,6 +56,9 @@ public final class LayerTree: Sendable {
         self.presence = Mutex(presence)
     }
 
+    /// Single spans can be fetched by range. Otherwise the layer has to be streamed anew for what has gone from the store.
+    var servesSpans: Bool { format.hasTableOfContents || format == .tar || view.hasStarts }
+
     // MARK: - What is here
 
     /// Every byte of every file is in the store.
@@ -82,8 +85,8 @@ public final class LayerTree: Sendable {
     public func storedSize(_ ordinal: Ordinal) -> UInt64 {
         let node = view.node(ordinal)
         let stored = view.storedSize(of: node)
-        if isComplete || stored == 0 { return stored }
-        guard let content = node.contentOffset else { return hasObject(ordinal) ? stored : 0 }
+        if isComplete || stored == 0 || hasObject(ordinal) { return stored }
+        guard let content = node.contentOffset else { return 0 }
         return presence.withLock { presence in
             var bytes: UInt64 = 0
             for number in view.spanNumbers(in: content..<content + stored) where presence[number] {
@@ -133,9 +136,18 @@ public final class LayerTree: Sendable {
         }
     }
 
+    /// Looks anew, and says whether everything is here.
+    func isCompleteNow() throws -> Bool {
+        try refreshPresence()
+        return isComplete
+    }
+
     // MARK: - Objects
 
     func objectDigest(_ ordinal: Ordinal) -> Digest? { view.node(ordinal).objectNumber.flatMap { view.object($0).digest } }
+
+    /// Spans that hold nothing but files which a later member of the archive replaced: they count as present.
+    var unreadSpans: [Int] { (0..<view.spanCount).filter { view.span($0).flags.contains(.exclusive) && largeFile(at: $0) == nil } }
 
     /// A descriptor for the whole content of a large file; nil where it is not (yet) one object.
     public func openObject(_ ordinal: Ordinal) throws -> OwnedDescriptor? {
@@ -146,23 +158,42 @@ public final class LayerTree: Sendable {
     /// Whether `openObject` would answer.
     public func hasObject(_ ordinal: Ordinal) -> Bool { objectDigest(ordinal).map { supply.store.hasObject($0) } ?? false }
 
-    /// The large file whose content lies in a span.
+    /// The large file whose content an exclusive span holds a part of. nil also where only a file that a later member of the
+    /// archive replaced had it.
+    func largeFile(at number: Int) -> Ordinal? { parts.largeFile(at: number) }
+}
+
+extension LayerTree.Parts {
     func largeFile(at number: Int) -> Ordinal? {
         let span = view.span(number)
         guard span.flags.contains(.exclusive) else { return nil }
         // The last one that begins at or before the span.
         var low = 0
-        var high = parts.largeFiles.count
+        var high = largeFiles.count
         while low < high {
             let middle = (low + high) / 2
-            if (view.node(parts.largeFiles[middle]).contentOffset ?? 0) <= span.contentStart { low = middle + 1 } else { high = middle }
+            if (view.node(largeFiles[middle]).contentOffset ?? 0) <= span.contentStart { low = middle + 1 } else { high = middle }
         }
-        return low > 0 ? parts.largeFiles[low - 1] : nil
+        guard low > 0 else { return nil }
+        let node = view.node(largeFiles[low - 1])
+        guard let content = node.contentOffset, span.contentEnd - content <= view.storedSize(of: node) else { return nil }
+        return largeFiles[low - 1]
+    }
+
+    /// The spans that hold a large file's content and nothing else: what an object makes superfluous.
+    func exclusiveSpans(of ordinal: Ordinal) -> Range<Int> {
+        let node = view.node(ordinal)
+        guard let content = node.contentOffset else { return 0..<0 }
+        let spans = view.spanNumbers(in: content..<content + view.storedSize(of: node))
+        let exclusive = spans.filter { view.span($0).flags.contains(.exclusive) }
+        // They are neighbours: what is not exclusive is at the edges.
+        guard let first = exclusive.first, let last = exclusive.last else { return 0..<0 }
+        return first..<last + 1
     }
 }
 
 extension LayerFormat {
-    /// Whether single spans can be fetched by range.
+    /// The layer's maker has described it: its content space is files alone, and its chunks have digests.
     var hasTableOfContents: Bool { self == .estargz || self == .zstdChunked }
 
     /// As `status.json` and messages call it.

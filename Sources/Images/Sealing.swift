@@ -3,7 +3,7 @@ import OCI
 import Store
 import TreeIndex
 
-/// The layer's own bytes contradict its table of contents.
+/// The layer's own bytes contradict its index, which came from elsewhere: a table of contents, or a registry.
 struct SealError: Error, CustomStringConvertible {
     let description: String
 }
@@ -13,7 +13,7 @@ extension ImageLibrary {
     /// the table says of every file what the tar says. Then its index is published under the layer's digest: sealed.
     func seal(_ tree: LayerTree) async throws {
         let layer = tree.layer
-        try await unpackers.runIfActive { [store] in
+        try await unpackers.runIfActive { [self] in
             guard let blob = try store.openBlob(layer.descriptor.digest) else { throw ImageError.unknownBlob(layer.descriptor.digest) }
             let seal = Seal(tree)
             let found = try seal.read(BlobDownloadReader(BlobDownload(present: layer.descriptor, file: blob)))
@@ -21,10 +21,39 @@ extension ImageLibrary {
                 throw ImageError.wrongDigest(of: "the uncompressed layer \(layer.descriptor.digest)", expected: layer.diffID, found: found)
             }
             try seal.check()
-            let temporary = try store.temporary("index")
-            try temporary.write(tree.index.sealed(found))
-            try store.publish(temporary, as: .tree(layer.descriptor.digest))
+            try publish(tree, sealedBy: found)
         }
+    }
+
+    /// Seals a layer as soon as all of its content is here; does nothing before, or where it is sealed already. A layer read by
+    /// its table of contents also needs its blob, because its spans leave out what lies between files.
+    /// - Throws: `SealError` where the layer contradicts its index.
+    func sealIfComplete(_ tree: LayerTree) async throws {
+        let digest = tree.layer.descriptor.digest
+        guard tree.isComplete, !store.hasTree(digest) else { return }
+        if tree.format.hasTableOfContents {
+            if store.hasBlob(digest) { try await seal(tree) }
+            return
+        }
+        try await restoreFlights.run(tree.contentKey) {
+            // Nobody reads what a later member of the archive replaced, so nobody has fetched it.
+            for number in tree.unreadSpans where !self.store.has(.span(tree.contentKey, UInt32(number))) { try await tree.fetchSpan(number) }
+            do {
+                try await self.unpackers.runIfActive {
+                    try TarSpaceSeal(tree).prove()
+                    try self.publish(tree, sealedBy: tree.layer.diffID)
+                }
+            } catch let gone as SpanGone {
+                self.logger.info("not sealed yet, content has gone", metadata: ["layer": "\(digest)", "span": "\(gone.number)"])
+            }
+        }
+    }
+
+    private func publish(_ tree: LayerTree, sealedBy diffID: Digest) throws {
+        let temporary = try store.temporary("index")
+        try temporary.write(tree.index.sealed(diffID))
+        try store.publish(temporary, as: .tree(tree.layer.descriptor.digest))
+        logger.info("layer sealed", metadata: ["layer": "\(tree.layer.descriptor.digest)"])
     }
 
     /// Drops an index from a table of contents and all that came from it.

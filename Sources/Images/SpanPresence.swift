@@ -13,12 +13,13 @@ struct SpanPresence: Sendable {
         words = Array(repeating: 0, count: (view.spanCount + 63) / 64)
         missing = view.spanCount
         for number in try store.presentSpans(layer.contentKey) where Int(number) < view.spanCount { _ = insert(Int(number)) }
-        // A large file that was put together from its spans is there although the spans are gone.
+        // A large file that is one object is there although its spans are gone.
         for ordinal in layer.largeFiles {
-            let node = view.node(ordinal)
-            guard let content = node.contentOffset, let digest = node.objectNumber.flatMap({ view.object($0).digest }), store.hasObject(digest) else { continue }
-            for span in view.spanNumbers(in: content..<content + view.storedSize(of: node)) { _ = insert(span) }
+            guard let digest = view.node(ordinal).objectNumber.flatMap({ view.object($0).digest }), store.hasObject(digest) else { continue }
+            for span in layer.exclusiveSpans(of: ordinal) { _ = insert(span) }
         }
+        // Nobody reads what a later member of the archive replaced.
+        for number in 0..<view.spanCount where view.span(number).flags.contains(.exclusive) && layer.largeFile(at: number) == nil { _ = insert(number) }
         for object in layer.loneObjects where !store.hasObject(object.digest) { missing += 1 }
     }
 

@@ -44,28 +44,8 @@ struct Supply: Sendable {
         try await workers.runIfActive {
             let content = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(span.length), alignment: 4096)
             defer { content.deallocate() }
-            try Self.decode(span, compressed, tree, into: content)
+            try compressed.withUnsafeBytes { try SpanContent.decode(number, of: tree, from: $0, at: span.sourceOffset, into: content) }
             try store.publishSpan(UnsafeRawBufferPointer(content), tree.contentKey, UInt32(number))
-        }
-    }
-
-    private static func decode(_ span: ContentSpan, _ compressed: [UInt8], _ tree: LayerTree, into content: UnsafeMutableRawBufferPointer) throws {
-        let compression: Compression = tree.format == .zstdChunked ? .zstd : .gzip
-        let chunks = span.chunkNumbers.map { tree.view.chunk($0) }
-        for (position, chunk) in chunks.enumerated() {
-            // A member ends where the next one begins; several chunks may share one.
-            let end = chunks[position...].first { $0.sourceOffset > chunk.sourceOffset }?.sourceOffset ?? span.sourceOffset + span.sourceLength
-            guard chunk.sourceOffset >= span.sourceOffset, end <= span.sourceOffset + UInt64(compressed.count) else {
-                throw ArchiveError(.truncated, "a chunk lies outside of its span")
-            }
-            let target = Int(chunk.contentStart - span.contentStart)
-            try compressed.withUnsafeBytes { bytes in
-                try ChunkDecoder.decode(
-                    UnsafeRawBufferPointer(rebasing: bytes[Int(chunk.sourceOffset - span.sourceOffset)..<Int(end - span.sourceOffset)]), compression,
-                    skipping: chunk.innerOffset, into: UnsafeMutableRawBufferPointer(rebasing: content[target..<target + Int(chunk.length)]),
-                    digest: chunk.digest
-                )
-            }
         }
     }
 
@@ -91,6 +71,7 @@ struct Supply: Sendable {
         let node = tree.view.node(ordinal)
         guard let digest = tree.objectDigest(ordinal), let content = node.contentOffset else { return }
         let spans = tree.view.spanNumbers(in: content..<content + tree.view.storedSize(of: node))
+        let exclusive = tree.parts.exclusiveSpans(of: ordinal)
         guard spans.allSatisfy({ store.has(.span(tree.contentKey, UInt32($0))) }) else { return }
         let temporary = try store.temporary("object")
         var hasher = DigestHasher()
@@ -111,6 +92,6 @@ struct Supply: Sendable {
             return
         }
         try store.publishObject(temporary, digest)
-        try store.removeSpans(tree.contentKey, UInt32(spans.lowerBound)..<UInt32(spans.upperBound))
+        try store.removeSpans(tree.contentKey, UInt32(exclusive.lowerBound)..<UInt32(exclusive.upperBound))
     }
 }

@@ -53,9 +53,11 @@ extension VerifyRun {
         guard let file = try openFile(path) else { return }
         let span = index.view.span(Int(number))
         let chunks = span.chunkNumbers.map { index.view.chunk($0) }
-        // Without a digest of its own a span is as true as its chunks; without those only its length can be told.
-        let expected = span.digest.map { [$0] } ?? chunks.map(\.digest)
-        switch digests(file, span.digest == nil && !chunks.isEmpty ? chunks.map(\.length) : [span.length], buffer) {
+        // Without a digest of its own a span is as true as its chunks; without those, or where the digest is that of what it
+        // was decompressed from, only its length can be told.
+        let digest = span.flags.contains(.digestOfSource) ? nil : span.digest
+        let expected = digest.map { [$0] } ?? chunks.map(\.digest)
+        switch digests(file, digest == nil && !chunks.isEmpty ? chunks.map(\.length) : [span.length], buffer) {
         case .success(let read):
             count(bytes: read.size)
             if read.size != span.length {
