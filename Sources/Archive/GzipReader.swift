@@ -73,7 +73,9 @@ public final class GzipReader: ByteReader {
             dropInput(1)
             guard inflatePrime(stream, Int32(bits), byte >> (8 - Int32(bits))) == Z_OK else { throw bad }
         }
-        guard inflateSetDictionary(stream, window, UInt32(window.count)) == Z_OK else { throw bad }
+        // What packing has cut off is zeros, and may be referred to all the same.
+        let whole = [UInt8](repeating: 0, count: PackedWindow.size - window.count) + window
+        guard inflateSetDictionary(stream, whole, UInt32(whole.count)) == Z_OK else { throw bad }
     }
 
     deinit {

@@ -2,8 +2,9 @@ import CZstd
 
 /// The bytes before a checkpoint that decompression from there refers to, up to 32 KiB, as one zstd frame.
 ///
-/// Of an ordinary window most bytes are never referred to. They are zero here, and where nothing is, a window is left out
-/// altogether. What is before the first byte referred to is cut off: a window is the *last* bytes before its checkpoint.
+/// Of an ordinary window most bytes are never referred to. They are zero here, and zeros at its front are cut off: a window
+/// is the *last* bytes before its checkpoint, and whatever is missing before them of the 32 KiB counts as zeros. A window
+/// that is zeros altogether is left out.
 public enum PackedWindow {
     /// Bytes of a window, unpacked: as far as deflate can refer back.
     public static let size = 32 << 10
@@ -15,7 +16,7 @@ public enum PackedWindow {
         try WindowPacker().pack(Array(window.suffix(size)))
     }
 
-    /// The last bytes before the checkpoint; fewer than 32 KiB where those before are not needed.
+    /// The last bytes before the checkpoint; where fewer than 32 KiB, those before are zeros.
     /// - Throws: `.malformed` or `.limitExceeded`; never takes more memory than a window, whatever `packed` says.
     public static func unpack(_ packed: UnsafeRawBufferPointer) throws(ArchiveError) -> [UInt8] {
         guard !packed.isEmpty else { return [] }

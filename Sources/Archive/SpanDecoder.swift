@@ -8,7 +8,7 @@ public enum SpanDecoder {
     /// - Parameters:
     ///   - source: the blob from `Checkpoint.sourceOffset` on, to the next checkpoint's `compressedOffset` or further.
     ///   - bits: the checkpoint's.
-    ///   - window: the checkpoint's, unpacked: the last bytes before it, or fewer of them.
+    ///   - window: the checkpoint's, unpacked: the last bytes before it. Missing ones count as zeros.
     ///   - startsMember: the source begins with a gzip member or zstd frame, and `bits` and `window` mean nothing.
     ///   - digest: sha256 of `output`. Without one a damaged span may go unnoticed: gzip's CRC covers whole members only.
     /// - Throws: `.truncated` where the source has less, `.malformed` where it does not decompress, `.digestMismatch` where
