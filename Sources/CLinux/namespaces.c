@@ -274,5 +274,5 @@ const long larder_open_tree_clone = OPEN_TREE_CLONE, larder_open_tree_cloexec = 
 const long larder_fsconfig_flag = FSCONFIG_SET_FLAG, larder_fsconfig_string = FSCONFIG_SET_STRING, larder_fsconfig_create = FSCONFIG_CMD_CREATE;
 const long larder_attr_readonly = MOUNT_ATTR_RDONLY, larder_attr_nosuid = MOUNT_ATTR_NOSUID, larder_attr_nodev = MOUNT_ATTR_NODEV,
            larder_attr_noexec = MOUNT_ATTR_NOEXEC, larder_attr_idmap = MOUNT_ATTR_IDMAP;
-const long larder_ms_private_recursive = MS_PRIVATE | MS_REC, larder_mnt_detach = MNT_DETACH, larder_pr_set_pdeathsig = PR_SET_PDEATHSIG;
+const long larder_ms_slave_recursive = MS_SLAVE | MS_REC, larder_mnt_detach = MNT_DETACH, larder_pr_set_pdeathsig = PR_SET_PDEATHSIG;
 const uint64_t larder_resolve_in_root = RESOLVE_IN_ROOT, larder_resolve_no_magiclinks = RESOLVE_NO_MAGICLINKS;

@@ -101,8 +101,9 @@ extension NamespacePlan {
             build.program.writeExisting("/proc/self/uid_map", "\(uid) \(uid) 1", using: build.temporary)
             build.program.writeExisting("/proc/self/gid_map", "\(gid) \(gid) 1", using: build.temporary)
         }
-        build.program.purpose = "cannot make the mounts private"
-        build.program.add(larder_call_mount, .number(0), .text("/"), .number(0), .number(larder_ms_private_recursive), .number(0))
+        // Slave, not private: what is unmounted outside must not live on in here for as long as the command runs.
+        build.program.purpose = "cannot make the mounts its own"
+        build.program.add(larder_call_mount, .number(0), .text("/"), .number(0), .number(larder_ms_slave_recursive), .number(0))
     }
 
     private func openSource(of mount: Mount, _ build: inout Build) throws(RunError) -> Slot? {

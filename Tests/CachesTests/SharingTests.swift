@@ -119,11 +119,11 @@ import Testing
     func locksHoldAcrossNamespaces(asking: Asking) throws {
         let scratch = try ScratchCaches()
         let npm = try scratch.cache()
-        let holder = try scratch.contender("hold", "npm", "locked", within: ["unshare", "--mount", "--uts", "--ipc", "--"])
+        let holder = try scratch.contender("hold", "npm", "locked", within: ["unshare", "--mount", "--propagation", "slave", "--uts", "--ipc", "--"])
         try holder.line("held 0")
         try check(scratch, npm, .locked, asking)
         try holder.release()
-        let numbered = try scratch.contender("hold", "npm", "shared", within: ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--"])
+        let numbered = try scratch.contender("hold", "npm", "shared", within: ["unshare", "--mount", "--propagation", "slave", "--pid", "--fork", "--kill-child", "--"])
         try numbered.line("held 0")
         let record = try #require(try scratch.library.leases().first)
         #expect(record.pid == 1, "its number in its own namespace")

@@ -60,7 +60,7 @@ extension EndToEnd {
                 done
                 if mount -t larder larder \(mountPoint) -o no_such_option; then exit 1; else test $? -eq 32; fi
                 """
-            let output = try Program.run(["unshare", "--mount", "sh", "-c", script], environment: LarderCommand.environment(home: scratch.path))
+            let output = try Program.run(["unshare", "--mount", "--propagation", "slave", "sh", "-c", script], environment: LarderCommand.environment(home: scratch.path))
             #expect(output.status == 0, "\(output.errors)")
             #expect(output.text == "hello from the top layer\nhello from the top layer\n")
         }

@@ -30,7 +30,7 @@ extension EndToEnd {
                 nobody ./larder umount home/mount
                 ls home/mount
                 """
-            let output = try Program.run(["unshare", "--mount", "sh", "-c", script], environment: LarderCommand.environment(home: home))
+            let output = try Program.run(["unshare", "--mount", "--propagation", "slave", "sh", "-c", script], environment: LarderCommand.environment(home: home))
             #expect(output.status == 0, "\(output.errors)")
             #expect(output.text == "hello from the top layer\n1\n")
         }

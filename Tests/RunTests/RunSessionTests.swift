@@ -142,6 +142,16 @@ import TestSupport
         #expect(try await run(request).output == "t\nt/c\nt/c/s\nt/x\nt/x/y\n/nonexistent")
     }
 
+    @Test func whatIsUnmountedOutsideDoesNotLiveOnInside() async throws {
+        let mount = files.path + "/mount"
+        try await Shell.check("sh", ["-c", "mkdir \(mount) && mount -t tmpfs none \(mount)"])
+        async let result = run([], "touch mount/up; for i in $(seq 400); do mountpoint -q mount || { echo gone; exit 0; }; sleep 0.05; done; exit 1")
+        while (try? Shell.contents(ofFile: mount + "/up")) == nil { try await Task.sleep(for: .milliseconds(20)) }
+        try await Shell.check("umount", [mount])
+        let (outcome, output, _) = try await result
+        #expect(outcome == .exited(0) && output == "gone\n")
+    }
+
     @Test func anIdThatIsAToolsNameTakesItsPreset() async throws {
         var request = request("echo $PIP_CACHE_DIR; touch $PIP_CACHE_DIR/x")
         request.mounts = ["type=cache,id=pip,target=p"]

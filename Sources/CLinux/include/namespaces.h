@@ -117,7 +117,7 @@ extern const long larder_clone_newns, larder_clone_newuser, larder_close_range_c
 extern const long larder_open_tree_clone, larder_open_tree_cloexec, larder_at_recursive, larder_at_empty_path, larder_move_from_empty_path;
 extern const long larder_fsconfig_flag, larder_fsconfig_string, larder_fsconfig_create;
 extern const long larder_attr_readonly, larder_attr_nosuid, larder_attr_nodev, larder_attr_noexec, larder_attr_idmap;
-extern const long larder_ms_private_recursive, larder_mnt_detach, larder_pr_set_pdeathsig;
+extern const long larder_ms_slave_recursive, larder_mnt_detach, larder_pr_set_pdeathsig;
 
 extern const uint64_t larder_resolve_in_root, larder_resolve_no_magiclinks;
 
