@@ -33,9 +33,10 @@ struct Eviction {
         isDry = dryRun
     }
 
-    /// Goes through the plan while `excess` wants more; nil: through all of it.
+    /// Goes through the plan while `excess`, less what has gone before, wants more; nil: through all of it.
     mutating func run(_ candidates: [EvictionCandidate], until excess: Excess?) throws(StoreError) {
         var excess = excess
+        for gone in report.evicted { excess?.take(gone.allocatedBytes, of: gone.kind) }
         for candidate in candidates {
             if let excess {
                 if excess.isNone { break }

@@ -81,7 +81,7 @@ extension Store {
         checkSoon()
     }
 
-    private func excess(_ limits: StoreLimits, _ totals: StoreTotals, slack: Double) -> Excess {
+    func excess(_ limits: StoreLimits, _ totals: StoreTotals, slack: Double) -> Excess {
         let disk = disk
         return limits.excess(totals, diskSize: UInt64(disk.f_blocks) &* UInt64(disk.f_frsize), free: UInt64(disk.f_bavail) &* UInt64(disk.f_frsize), slack: slack)
     }
@@ -150,7 +150,7 @@ extension Store {
         clock_gettime(CLOCK_REALTIME, &now)
         let recent = Int64(now.tv_sec) &* 1_000_000_000 &- Self.indexIdle
         let candidates = EvictionPlan(contents).candidates.filter { $0.kind != .index || $0.reason == .unusable || $0.lastUse < recent }
-        let report = try perform(candidates, until: excess, contents, dryRun: false)
+        let report = try perform([(candidates, excess)], contents, dryRun: false)
         let text = "\(report.evicted.count) files"
         if !report.evicted.isEmpty {
             log.info("made room", metadata: ["freed": "\(report.freedBytes)", "of": "\(contents.totals.all)", "what": "\(text)", "took": "\(ContinuousClock.now - started)"])
@@ -164,11 +164,17 @@ extension Store {
         return report
     }
 
-    /// Goes through candidates and keeps the accounts.
-    func perform(_ candidates: [EvictionCandidate], until excess: Excess?, _ contents: StoreContents, dryRun: Bool) throws(StoreError) -> EvictionReport {
+    /// Goes through lists of candidates, each until enough has gone altogether, and keeps the accounts.
+    func perform(
+        _ rounds: [(candidates: [EvictionCandidate], excess: Excess?)], _ contents: StoreContents, dryRun: Bool
+    ) throws(StoreError) -> EvictionReport {
         var eviction = Eviction(self, dryRun: dryRun)
         var failure: StoreError?
-        do throws(StoreError) { try eviction.run(candidates, until: excess) } catch { failure = error }
+        do throws(StoreError) {
+            for (candidates, excess) in rounds { try eviction.run(candidates, until: excess) }
+        } catch {
+            failure = error
+        }
         if !dryRun && !eviction.report.evicted.isEmpty {
             for candidate in eviction.report.evicted { account.add(-Int64(clamping: candidate.allocatedBytes), of: candidate.kind) }
             // The account is no reason to fail: a scan sets it right.
