@@ -9,6 +9,7 @@ import time
 
 from cache_disk import Failed, run, unmount
 from lazy_images import recipe
+from lazy_works import ENVIRONMENT
 
 from fixtures import conversion
 
@@ -285,7 +286,8 @@ class LarderProfile(LarderIndex):
         return f"-profile-{self.chain}-{self.build()}"
 
     def record(self, store, reference):
-        run([self.larder, "profile", "record", "--store", store, reference, "--", "sh", "-c", self.script])
+        variables = "; ".join(f"export {name}={value}" for name, value in ENVIRONMENT.items())
+        run([self.larder, "profile", "record", "--store", store, reference, "--", "sh", "-ec", f"{variables}; {self.script}"])
 
 
 SYSTEMS = [System, Unpacked, Containerd, Ratarmount, Erofs, LarderPull, Larder, LarderEstargz, LarderIndex, LarderProfile]
