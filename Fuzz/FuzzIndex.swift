@@ -11,6 +11,12 @@ func fuzzIndex(_ input: UnsafeRawBufferPointer) -> Bool {
     guard let index = try? TreeIndex(validating: bytes) else { return false }
     _ = index.walkEverything()
     _ = TreeIndex.difference(index, Neighbours.below)
+    if !index.isSnapshot {
+        guard let adopted = try? TreeIndex(validating: index.rekeyed(contentKey: Digest(of: [7]), diffID: nil)) else {
+            fatalError("a valid index that cannot be adopted")
+        }
+        precondition(adopted.identity?.contentKey == Digest(of: [7]) && adopted.identity?.diffID == nil, "adopted under another key")
+    }
     precondition(TreeIndex.difference(index, index) == nil, "a tree that differs from itself")
     let layers = [Neighbours.below, index, Neighbours.above].map { SnapshotMerge.Layer(index: $0, treeKey: Digest(of: [1])) }
     guard let document = try? SnapshotMerge.merge(layers) else { return true }
@@ -89,6 +95,14 @@ extension TreeIndex {
             for number in view.spanNumbers(in: start..<start + run.length) {
                 sum &+= view.span(number).length
                 for chunk in view.span(number).chunkNumbers { sum &+= view.chunk(chunk).innerOffset }
+            }
+        }
+        if view.hasStarts {
+            for number in 0..<view.spanCount {
+                let start = view.start(number)
+                precondition(start.bits < 8 && (start.kind == .block || start.windowLength == 0), "a start that cannot be")
+                take(view.window(of: start))
+                sum &+= UInt64((try? PackedWindow.unpack(view.window(of: start)))?.count ?? 0)
             }
         }
         for slot in 0..<view.layerCount { sum &+= UInt64(view.layer(slot).treeKey?.hex.utf8.first ?? 0) }

@@ -21,12 +21,17 @@ enum RFC3339 {
         return Timestamp(seconds: seconds, nanoseconds: nanoseconds)
     }
 
+    /// Whether a time lies in the years 0 to 9999, in UTC.
+    static func canHold(_ time: Timestamp) -> Bool {
+        time.seconds >= days(0, 1, 1) * 86_400 && time.seconds < days(10_000, 1, 1) * 86_400
+    }
+
     /// The time in UTC, with as many digits behind the point as it takes; nil outside of the years 0 to 9999.
     static func format(_ time: Timestamp) -> [UInt8]? {
         let (day, second) = time.seconds.quotientAndRemainder(dividingBy: 86_400)
         let days = second < 0 ? day - 1 : day
         let seconds = second < 0 ? second + 86_400 : second
-        guard days >= self.days(0, 1, 1), days < self.days(10_000, 1, 1) else { return nil }
+        guard canHold(time) else { return nil }
         // The inverse of `days`, era by era of 400 years.
         let shifted = days + 719_468
         let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097

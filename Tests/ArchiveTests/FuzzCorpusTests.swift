@@ -20,4 +20,5 @@ import Testing
 
     @Test func tarInputsAreHandled() throws { try replay("tar", fuzzTar) }
     @Test func tableOfContentsInputsAreHandled() throws { try replay("toc", fuzzTOC) }
+    @Test func zTOCInputsAreHandled() throws { try replay("ztoc", fuzzZTOC) }
 }

@@ -85,7 +85,7 @@ private struct Decoder {
     private mutating func entry(_ table: FlatBuffer.Table, _ path: [UInt8]) throws(ArchiveError) -> ZTOC.Entry {
         let kind = try kind(buffer.string(table, 1))
         let time = try buffer.string(table, 10)
-        guard let modified = RFC3339.parse(time) else {
+        guard let modified = RFC3339.parse(time), RFC3339.canHold(modified) else {
             throw ArchiveError(.unsupported, "the time '\(ArchiveError.printable(time))' is not RFC 3339")
         }
         let entry = ZTOC.Entry(

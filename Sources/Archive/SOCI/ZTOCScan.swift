@@ -66,7 +66,7 @@ public struct ZTOCScan {
             guard entry.extents == nil else {
                 throw ArchiveError(.unsupported, subject: ArchiveError.label(entry: reader.entryNumber, entry.path), "a sparse file, which no zTOC can describe")
             }
-            guard RFC3339.format(entry.modified) != nil else {
+            guard RFC3339.canHold(entry.modified) else {
                 throw ArchiveError(.unsupported, subject: ArchiveError.label(entry: reader.entryNumber, entry.path), "a time outside of the years 0 to 9999, which no zTOC can hold")
             }
             entries.append(ZTOC.Entry(

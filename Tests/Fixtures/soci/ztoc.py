@@ -4,7 +4,7 @@ import io
 import struct
 import tarfile
 from datetime import datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 
 from . import zran
 from .flatbuffer import Builder, Table
@@ -13,6 +13,8 @@ SPAN = 4 << 20
 TYPES = {
     tarfile.REGTYPE: b"reg", tarfile.AREGTYPE: b"reg", tarfile.DIRTYPE: b"dir", tarfile.SYMTYPE: b"symlink", tarfile.LNKTYPE: b"hardlink",
     tarfile.CHRTYPE: b"char", tarfile.BLKTYPE: b"block", tarfile.FIFOTYPE: b"fifo",
+    # soci itself refuses "contiguous" files.
+    tarfile.CONTTYPE: b"reg",
 }
 
 
@@ -26,7 +28,7 @@ def digest(data):
 
 def time_text(info):
     exact = Decimal(info.pax_headers.get("mtime", str(info.mtime)))
-    seconds = int(exact // 1)
+    seconds = int(exact.to_integral_value(ROUND_FLOOR))
     nanoseconds = int((exact - seconds) * 10**9)
     text = (datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
     return (text + (f".{nanoseconds:09d}".rstrip("0") if nanoseconds else "") + "Z").encode()
@@ -35,7 +37,7 @@ def time_text(info):
 def members(tar):
     """What soci writes down of every member, and where the archive ends."""
     found = []
-    with tarfile.open(fileobj=io.BytesIO(tar), errors="surrogateescape") as archive:
+    with tarfile.open(fileobj=io.BytesIO(tar), encoding="utf-8", errors="surrogateescape") as archive:
         for info in archive:
             if info.issparse() or info.type not in TYPES:
                 raise ValueError(f"{info.name}: soci does not know members of this kind")
