@@ -143,7 +143,14 @@ extension LarderFileSystem {
 
     func backingOfSynthetic(_ id: NodeID) throws(FSError) -> OwnedDescriptor? {
         guard case .blob(let digest, _) = try synthetic.node(id) else { return nil }
-        do { return try library.store.openBlob(digest) } catch { throw report(error, "open") }
+        do {
+            guard let blob = try library.store.openBlob(digest) else { return nil }
+            // As for a file of an image: not evicted while the kernel reads it.
+            blob.holdInUse()
+            return blob
+        } catch {
+            throw report(error, "open")
+        }
     }
 
     func readSynthetic(_ id: NodeID, _ handle: UInt64, _ offset: UInt64, _ buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Answer<Int> {

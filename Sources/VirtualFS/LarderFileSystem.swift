@@ -138,7 +138,14 @@ public final class LarderFileSystem: FileSystem {
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return nil }
         try Self.check(node, content)
-        do { return try content.openObject(node.ordinal) } catch { throw report(error, "open") }
+        do {
+            guard let object = try content.openObject(node.ordinal) else { return nil }
+            // The kernel keeps this open file for as long as it reads from it: so long nobody evicts it.
+            object.holdInUse()
+            return object
+        } catch {
+            throw report(error, "open")
+        }
     }
 
     public func read(
