@@ -47,22 +47,30 @@ final class BlobDownload: Sendable {
         }
     }
 
-    /// Takes the blob from `source` until it is complete and verified.
-    func run(from source: any BlobSource, progress: @Sendable (UInt64) -> Void) async throws {
+    /// Takes the blob from `source` until it is complete and verified: in pieces side by side where the source serves ranges and
+    /// the blob is worth it, else in one stream.
+    ///
+    /// - Parameters:
+    ///   - link: the way to the source, whose places the pieces share.
+    ///   - received: told of every part that comes, in bytes.
+    ///   - progress: told how much is there from the blob's start on.
+    func run(
+        from source: any BlobSource, over link: Link? = nil, for cause: FetchCause = .stream, received: @escaping @Sendable (Int) -> Void = { _ in },
+        progress: @escaping @Sendable (UInt64) -> Void
+    ) async throws {
         do {
-            var hasher = DigestHasher()
-            var received: UInt64 = 0
-            for try await part in try await source.blob(descriptor, range: nil) {
-                try part.withUnsafeReadableBytes { bytes in
-                    try file.write(bytes, at: received)
+            let found: Digest
+            if let link, descriptor.size > BlobPieces.worthwhile, source.servesRanges {
+                found = try await takePieces(from: source, over: link, for: cause, received, progress)
+            } else {
+                var hasher = DigestHasher()
+                try await takeStream(from: source, at: 0, received) { bytes, head in
                     hasher.update(bytes)
+                    arrived(head)
+                    progress(head)
                 }
-                received += UInt64(part.readableBytes)
-                let now = received
-                monitor.update { $0.received = now }
-                progress(received)
+                found = hasher.finish()
             }
-            let found = hasher.finish()
             guard found == descriptor.digest else {
                 throw ImageError.wrongDigest(of: "blob \(descriptor.digest) from \(source.name)", expected: descriptor.digest, found: found)
             }
@@ -70,6 +78,53 @@ final class BlobDownload: Sendable {
         } catch {
             monitor.update { if $0.outcome == nil { $0.outcome = .failure(error) } }
             throw error
+        }
+    }
+
+    /// Everything up to `head` is in the file.
+    private func arrived(_ head: UInt64) { monitor.update { $0.received = head } }
+
+    private func takeStream(
+        from source: any BlobSource, at start: UInt64, _ received: @Sendable (Int) -> Void, _ took: (UnsafeRawBufferPointer, _ head: UInt64) -> Void
+    ) async throws {
+        var head = start
+        for try await part in try await source.blob(descriptor, range: start == 0 ? nil : start..<descriptor.size) {
+            try part.withUnsafeReadableBytes { bytes in
+                try file.write(bytes, at: head)
+                head += UInt64(bytes.count)
+                took(bytes, head)
+            }
+            received(part.readableBytes)
+        }
+    }
+
+    /// Takes the blob in pieces and gives its digest. Where the source turns out to serve none, the rest comes in one stream.
+    private func takePieces(
+        from source: any BlobSource, over link: Link, for cause: FetchCause, _ received: @escaping @Sendable (Int) -> Void,
+        _ progress: @escaping @Sendable (UInt64) -> Void
+    ) async throws -> Digest {
+        // Bytes that came before their turn are read again to be hashed: they are in the page cache.
+        let hashing = try FollowingHash { [self] in try read(into: $0, at: $1) }
+        let pieces = BlobPieces(descriptor, source, link, cause) { [self] bytes, offset in
+            try file.write(bytes, at: offset)
+            received(bytes.count)
+        }
+        let moved: @Sendable (UInt64) -> Void = { [self] head in
+            arrived(head)
+            hashing.advance(to: head)
+            progress(head)
+        }
+        return try await withTaskCancellationHandler {
+            do {
+                let head = try await pieces.run(moved)
+                if head < descriptor.size { try await takeStream(from: source, at: head, received) { moved($1) } }
+                return try await hashing.finish(at: descriptor.size)
+            } catch {
+                hashing.abandon()
+                throw error
+            }
+        } onCancel: {
+            hashing.abandon()
         }
     }
 
@@ -89,7 +144,7 @@ final class BlobDownload: Sendable {
         return try answer.get()
     }
 
-    fileprivate func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws -> Int {
+    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws -> Int {
         try file.read(into: buffer, at: offset)
     }
 }

@@ -33,6 +33,27 @@ final class DescriptorCache: Sendable {
         }
     }
 
+    /// Lets go of every file that has no name any more, so that its space comes back.
+    func forgetRemoved() {
+        for slot in slots {
+            slot.state.withLock { state in
+                guard let links = try? state.file?.status().st_nlink, links == 0 else { return }
+                state.key = nil
+                state.file = nil
+            }
+        }
+    }
+
+    /// Lets go of everything.
+    func forgetAll() {
+        for slot in slots {
+            slot.state.withLock { state in
+                state.key = nil
+                state.file = nil
+            }
+        }
+    }
+
     private func slot(_ key: Key) -> Slot { slots[Int(UInt(bitPattern: key.hashValue) % UInt(slots.count))] }
 
     /// Reads from the file `key` names, opening it when needed; nil where it is absent.

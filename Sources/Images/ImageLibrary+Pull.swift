@@ -70,21 +70,9 @@ extension ImageLibrary {
 
     /// Brings every missing span of a layer into the store.
     private func fill(_ tree: LayerTree) async throws {
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            var next = 0
-            for _ in 0..<4 where next < tree.view.spanCount {
-                let number = next
-                next += 1
-                group.addTask { try await tree.fetchSpan(number) }
-            }
-            while try await group.next() != nil {
-                guard next < tree.view.spanCount else { continue }
-                let number = next
-                next += 1
-                group.addTask { try await tree.fetchSpan(number) }
-            }
-        }
-        await tree.assembleObjects()
+        try await tree.fetcher.bring(0..<tree.view.spanCount, for: .pull)
+        await supply.fresh.settle()
+        try await tree.assembleObjects()
     }
 
     /// A blob of a known image, whole and verified, from the store or its registry.
@@ -104,7 +92,12 @@ extension ImageLibrary {
     private func fetchOnce(_ descriptor: Descriptor, from repository: Repository, _ progress: @escaping @Sendable (UInt64) -> Void) async throws {
         let temporary = try store.temporary("blob")
         let download = BlobDownload(descriptor, into: try temporary.descriptor.duplicate())
-        try await download.run(from: try remote.source(for: repository), progress: progress)
+        supply.ledger.requested(.pull)
+        try await download.run(from: try remote.source(for: repository), over: supply.links[repository.host], for: .pull) {
+            self.supply.ledger.received($0, of: descriptor.digest, for: .pull)
+        } progress: {
+            progress($0)
+        }
         try await blocking { _ = try self.store.publishBlob(temporary, descriptor.digest) }
     }
 

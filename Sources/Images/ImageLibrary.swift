@@ -1,5 +1,6 @@
 import LinuxIO
 import Logging
+import NIOCore
 import NIOPosix
 import OCI
 import Remote
@@ -20,6 +21,12 @@ public final class ImageLibrary: Sendable {
         public var absenceLifetime = Duration.seconds(5)
         /// The longest a known tag's registry may take to answer before what is known serves.
         public var revalidationLimit = Duration.seconds(3)
+
+        /// Whether layers that were read from are completed while nobody waits for content, and for how long nobody must have.
+        public var backgroundFill = false
+        public var fillDelay = Duration.seconds(10)
+        /// Whether the rest of a layer is fetched once readers have waited for it as long as that takes.
+        public var fetchesRest = true
 
         /// Whether images are fetched in the order in which they were read before, and what is read is recorded.
         public var profiles = ProfilePolicy.off
@@ -61,20 +68,39 @@ public final class ImageLibrary: Sendable {
         workers.start()
         unpackers = NIOThreadPool(numberOfThreads: threads)
         unpackers.start()
-        supply = Supply(store: store, remote: remote, workers: workers, logger: logger)
+        supply = Supply(store: store, remote: remote, workers: workers, threads: min(threads, System.coreCount), mayFetchRest: options.fetchesRest, logger: logger)
         self.options = options
         self.observer = observer
+        // An open file that was evicted still takes its space, and one that stays open is not marked as used.
+        store.onUpkeep { [descriptors = supply.descriptors] event in
+            switch event {
+            case .tick: descriptors.forgetAll()
+            case .evicted: descriptors.forgetRemoved()
+            }
+        }
+        if options.backgroundFill {
+            let fill = BackgroundFill(supply, quietTime: options.fillDelay) { [weak self] tree in try await self?.sealIfComplete(tree) }
+            supply.activity.run { await fill.run() }
+        }
     }
 
     /// What has been asked of registries so far.
     public var networkCounters: RemoteCounters.Values { remote.counters.values }
+
+    /// What has been fetched so far, why, and for which layers.
+    public var fetchCounters: FetchCounters { supply.ledger.counters(inMemory: supply.memory.used) }
+
+    /// Waits until everything that was fetched is on disk. Readers need not: they are served from memory meanwhile.
+    public func settle() async { await supply.fresh.settle() }
 
     /// Ends what is under way, the worker threads and the connections. Streams end first: an unpacker waits for its
     /// download, and the pool's shutdown for the unpacker.
     public func shutdown() async {
         await endUses()
         streams.cancelAll()
+        await supply.activity.close()
         await remote.shutdown()
+        await supply.fresh.settle()
         try? await unpackers.shutdownGracefully()
         try? await workers.shutdownGracefully()
     }

@@ -32,13 +32,18 @@ extension LayerTree {
         return done
     }
 
-    private func readContent(at start: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws -> Bool {
+    func readContent(at start: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws -> Bool {
         var done = 0
         while done < buffer.count {
             let position = start + UInt64(done)
             guard let number = view.spanNumber(at: position) else { throw ImageError.blob(layer.descriptor, "its index has no span for content at \(position)") }
             let span = view.span(number)
             let part = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + min(buffer.count - done, Int(span.contentEnd - position))])
+            fetcher.passed(number)
+            if supply.fresh.read(contentKey, number, at: position - span.contentStart, into: part) {
+                done += part.count
+                continue
+            }
             let count = try supply.descriptors.read(.span(contentKey, number), at: position - span.contentStart, into: part) {
                 try supply.store.openSpan(contentKey, UInt32(number))
             }
@@ -68,47 +73,29 @@ extension LayerTree {
         guard offset < node.size, !hasObject(ordinal) else { return }
         var position = offset
         let end = min(node.size, offset + UInt64(count))
-        var last = -1
+        var numbers: [Int] = []
         while position < end {
             // An object that has no spans, or nothing but holes.
             guard let run = view.content(of: node, at: position) else { return try await restore() }
-            guard run.length > 0 else { return }
+            guard run.length > 0 else { break }
             if let content = run.contentOffset {
-                for number in view.spanNumbers(in: content..<content + min(run.length, end - position)) where number != last {
-                    try await fetchSpan(number)
-                    last = number
-                }
+                for number in view.spanNumbers(in: content..<content + min(run.length, end - position)) where number != numbers.last { numbers.append(number) }
             }
             position += run.length
         }
+        try await fetcher.bring(numbers, for: .demand)
     }
 
-    /// Brings one span into the store, or finds it there.
+    /// Brings one span into the store, be it one that nobody reads.
     func fetchSpan(_ number: Int) async throws {
-        if supply.store.has(.span(contentKey, UInt32(number))) { return mark(number) }
-        if let file = largeFile(at: number), hasObject(file) { return mark(number) }
-        guard servesSpans else { return try await restore() }
-        try await flights.run(number) { [supply] in
-            try await supply.fetchSpan(number, of: self)
-            self.mark(number)
-            await self.assemble(number)
-        }
+        try await fetcher.bring([number], for: .pull)
+        await supply.fresh.settle()
     }
 
     /// Makes every large file one object whose spans are here but were never put together.
-    func assembleObjects() async {
-        for file in parts.largeFiles where !hasObject(file) {
-            guard let content = view.node(file).contentOffset, let number = view.spanNumber(at: content) else { continue }
-            await assemble(number)
-        }
-    }
-
-    /// The content is here with or without the object, so that a failure is nobody's error.
-    private func assemble(_ number: Int) async {
-        do {
-            try await supply.workers.runIfActive { [supply] in try supply.assembleObject(at: number, of: self) }
-        } catch {
-            supply.logger.warning("a large file stays in spans", metadata: ["blob": "\(layer.descriptor.digest)", "reason": "\(error)"])
-        }
+    func assembleObjects() async throws {
+        await supply.fresh.settle()
+        let numbers = parts.largeFiles.compactMap { parts.exclusiveSpans(of: $0).first }
+        try await supply.workers.runIfActive { [supply] in supply.assembleObjects(numbers.map { ($0, self) }) }
     }
 }

@@ -4,6 +4,6 @@ extension LayerTree {
 
     /// Brings spans that will be wanted. Whoever reads goes first.
     func bringAhead(_ numbers: [Int]) async throws {
-        for number in numbers { try await fetchSpan(number) }
+        try await fetcher.bring(numbers, for: .profile)
     }
 }

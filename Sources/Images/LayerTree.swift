@@ -24,7 +24,7 @@ public final class LayerTree: Sendable {
     let supply: Supply
     private let presence: Mutex<SpanPresence>
     private let missing: Atomic<Int>
-    let flights = SingleFlight<Int, Void>(abandoned: .cancel)
+    let flights: SpanFlights
     /// Brings back the content of a layer that does not serve spans, by streaming it once more.
     let restore: @Sendable () async throws -> Void
 
@@ -51,6 +51,7 @@ public final class LayerTree: Sendable {
         self.supply = supply
         self.restore = restore
         format = identity.format
+        flights = SpanFlights(spanCount: view.spanCount)
         let presence = try SpanPresence(of: parts, in: supply.store)
         missing = Atomic(presence.missing)
         self.presence = Mutex(presence)

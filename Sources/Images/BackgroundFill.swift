@@ -1,0 +1,85 @@
+import Logging
+import OCI
+import Synchronization
+
+/// Brings the rest of layers that somebody has read from, while nobody waits for content, and seals what is complete:
+/// from then on the image needs no registry.
+///
+/// One request at a time, and that one is given up as soon as a reader has to wait. A layer is filled once: what is evicted
+/// later was worth less than what took its place.
+final class BackgroundFill: Sendable {
+    /// A failing host is left alone for so long.
+    private static let failurePause = Duration.seconds(60)
+
+    private let supply: Supply
+    /// For how long nobody must have waited for content.
+    private let quietTime: Duration
+    private let seal: @Sendable (LayerTree) async throws -> Void
+
+    init(_ supply: Supply, quietTime: Duration, seal: @escaping @Sendable (LayerTree) async throws -> Void) {
+        self.supply = supply
+        self.quietTime = quietTime
+        self.seal = seal
+    }
+
+    /// Runs until it is cancelled.
+    func run() async {
+        do {
+            while true {
+                let seen = supply.activity.uses.count
+                if let tree = supply.activity.nextUsed() { try await complete(tree) } else { _ = try await supply.activity.uses.next(after: seen) }
+            }
+        } catch {
+            // Cancelled: nothing else gets here.
+        }
+    }
+
+    /// - Throws: `CancellationError`.
+    private func complete(_ tree: LayerTree) async throws {
+        guard tree.servesSpans else { return }
+        let todo = SpanTodo(tree)
+        let evictions = supply.store.evictions.runs
+        do {
+            while true {
+                try await quiet()
+                // What had to go for this was not worth less than a bet on what will be read.
+                guard supply.fresh.isStoring, supply.store.evictions.runs == evictions else { return }
+                guard let numbers = todo.next(after: 0, tree.fetcher.plan(.fill)) else { break }
+                if try await !bring(numbers, of: tree) { todo.putBack(numbers) }
+            }
+            await supply.fresh.settle()
+            guard tree.isComplete else { return }
+            try await seal(tree)
+        } catch {
+            try Task.checkCancellation()
+            supply.logger.notice("the layer stays incomplete for now", metadata: ["layer": "\(tree.layer.descriptor.digest)", "reason": "\(error)"])
+            try await Task.sleep(for: Self.failurePause)
+        }
+    }
+
+    /// False where a reader came in between.
+    private func bring(_ numbers: [Int], of tree: LayerTree) async throws -> Bool {
+        let request = Task { try await tree.fetcher.bring(numbers, for: .fill) }
+        let ticket = supply.ledger.onDemand { request.cancel() }
+        defer { supply.ledger.forget(ticket) }
+        do {
+            try await withTaskCancellationHandler { try await request.value } onCancel: { request.cancel() }
+            return true
+        } catch {
+            try Task.checkCancellation()
+            guard request.isCancelled else { throw error }
+            return false
+        }
+    }
+
+    private func quiet() async throws {
+        while true {
+            guard let quiet = supply.ledger.quietTime, quiet >= quietTime else {
+                let left = supply.ledger.quietTime.map { quietTime - $0 } ?? quietTime
+                try await Task.sleep(for: max(left, .milliseconds(10)))
+                continue
+            }
+            return
+        }
+    }
+}

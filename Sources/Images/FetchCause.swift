@@ -1,0 +1,34 @@
+/// Why bytes are fetched. Demand has somebody waiting in a system call; the others are bets on what will be read.
+public enum FetchCause: Int, Sendable, CaseIterable {
+    /// A reader waits for it.
+    case demand
+    /// A whole blob on its way through an unpacker, because the layer can be had no other way.
+    case stream
+    /// A reader that goes through the layer in order will want it next.
+    case ahead
+    /// An access profile says that it will be read.
+    case profile
+    /// The rest of a layer, because its readers have waited for longer than that takes.
+    case rest
+    /// The user asked for the whole image.
+    case pull
+    /// Nobody reads, so that the link is free.
+    case fill
+
+    /// As metrics and `status.json` call it.
+    public var name: String { "\(self)" }
+
+    /// Who comes first where not all can.
+    var isMoreUrgent: (FetchCause) -> Bool { { self.rawValue < $0.rawValue } }
+
+    /// Ranges under way at once for one piece of work. Background work takes one: a reader who comes finds the link free.
+    var width: Int { self == .fill ? 1 : 4 }
+
+    /// Compressed bytes of one range request. Demand is kept small because its memory is set aside for it.
+    var rangeLimit: UInt64 {
+        switch self {
+        case .demand, .fill: 4 << 20
+        default: 6 << 20
+        }
+    }
+}
