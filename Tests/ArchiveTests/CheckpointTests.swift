@@ -53,10 +53,10 @@ import Testing
         let scratch = try Scratch()
         try scratch.run("""
             python3 -c "
-            import os, zlib, struct
-            noise = os.urandom(30000)
+            import random, zlib
+            noise = bytes(random.randrange(128) for _ in range(30000))
             phrase = noise[11000:11040]
-            data = noise + phrase + b'.' + os.urandom(40000)
+            data = noise + phrase + bytes(random.randrange(128, 256) for _ in range(40000))
             encoder = zlib.compressobj(9, zlib.DEFLATED, 31)
             packed = encoder.compress(noise) + encoder.flush(zlib.Z_SYNC_FLUSH) + encoder.compress(data[30000:]) + encoder.flush()
             open('in', 'wb').write(data)
