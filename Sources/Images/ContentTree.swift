@@ -34,9 +34,9 @@ public final class ContentTree: Sendable {
     /// Where a canonical node's content is.
     @inline(__always)
     public func location(_ ordinal: Ordinal) -> (layer: LayerTree, ordinal: Ordinal) {
-        guard isSnapshot else { return (layers[0], ordinal) }
+        guard isSnapshot else { return (layers[0].serving, ordinal) }
         let node = view.node(ordinal)
-        return (layers[Int(node.layerSlot)], node.layerOrdinal)
+        return (layers[Int(node.layerSlot)].serving, node.layerOrdinal)
     }
 
     /// Where a canonical node's content is, as `AccessRecorder` counts layers.
@@ -62,7 +62,7 @@ public final class ContentTree: Sendable {
     }
 
     /// All content of all layers is in the store.
-    public var isComplete: Bool { layers.allSatisfy(\.isComplete) }
+    public var isComplete: Bool { layers.allSatisfy(\.serving.isComplete) }
 
     public func read(_ ordinal: Ordinal, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws -> Int? {
         note(ordinal, at: offset, count: buffer.count)
@@ -72,7 +72,13 @@ public final class ContentTree: Sendable {
 
     public func fetch(_ ordinal: Ordinal, at offset: UInt64, count: Int) async throws {
         let (layer, ordinal) = location(ordinal)
-        try await layer.fetch(ordinal, at: offset, count: count)
+        do {
+            try await layer.fetch(ordinal, at: offset, count: count)
+        } catch ImageError.brokenPromise(let descriptor, let reason) where layer.isAdopted {
+            // The layer and an index from outside contradict each other: the layer decides.
+            let heir = try await layer.succession.settle(layer, because: ImageError.brokenPromise(descriptor, reason))
+            try await heir.fetch(ordinal, at: offset, count: count)
+        }
     }
 
     public func openObject(_ ordinal: Ordinal) throws -> OwnedDescriptor? {

@@ -21,6 +21,8 @@ public enum ImageError: Error, Sendable, CustomStringConvertible {
     case unknownNode(UInt32, Digest)
     /// An index that was just written cannot be used.
     case unusableIndex(Digest)
+    /// No layer of an image needs an index, and it has no profile.
+    case nothingToIndex(Reference)
 
     public var description: String {
         switch self {
@@ -36,6 +38,7 @@ public enum ImageError: Error, Sendable, CustomStringConvertible {
         case .cutShort(let key): "\(key) in the store is cut short; run larder verify --repair"
         case .unknownNode(let ordinal, let tree): "tree \(tree): it has no node \(ordinal)"
         case .unusableIndex(let key): "the index \(key) in the store cannot be used; run larder verify --repair"
+        case .nothingToIndex(let reference): "\(reference): its layers need no index or can have none, and it has no access profile; there is nothing to push"
         }
     }
 }

@@ -6,8 +6,9 @@ import Store
 import TreeIndex
 
 extension ImageLibrary {
-    /// The tree of a layer, from the first of these that has it: the store (proven whole, or by its table of contents);
-    /// the table of contents in the blob; a stream of the whole blob, whose index is then kept for ever.
+    /// The tree of a layer, from the first of these that has it: the store (proven whole, by its table of contents, or by
+    /// an index from its registry); the table of contents in the blob; an index beside the image in its registry; a stream of
+    /// the whole blob, whose index is then kept for ever.
     public func tree(of layer: ImageLayer) async throws -> LayerTree {
         try await layerFlights.run(layer) {
             if let tree = try await self.blocking({ try self.storedTree(of: layer) }) { return tree }
@@ -16,6 +17,7 @@ extension ImageLibrary {
             // Another process may have done the work while this one waited.
             if let tree = try await self.blocking({ try self.storedTree(of: layer) }) { return tree }
             if let tree = try await self.treeFromTable(of: layer) { return tree }
+            if let tree = try await self.treeFromRegistry(of: layer) { return tree }
             return try await self.stream(layer)
         }
     }
@@ -37,27 +39,36 @@ extension ImageLibrary {
 
     // MARK: - From the store
 
-    /// The layer's tree if its index is in the store: the sealed one first, then one from its table of contents.
+    /// The layer's tree if its index is in the store: the sealed one first, then one from its table of contents, then one
+    /// that this repository has beside an image.
     func storedTree(of layer: ImageLayer) throws -> LayerTree? {
-        if let sealed = try openTree(layer.descriptor.digest, layer) {
-            guard let proven = sealed.diffID else { throw ImageError.unusableIndex(layer.descriptor.digest) }
-            guard proven == layer.diffID else {
-                throw ImageError.wrongDigest(of: "the uncompressed layer \(layer.descriptor.digest)", expected: layer.diffID, found: proven)
-            }
-            return sealed.tree
+        if let sealed = try sealedTree(of: layer) { return sealed }
+        if let table = LayerTable(layer.descriptor) { return try openTree(table.key, layer)?.tree }
+        return options.indexTrust == .none ? nil : try openTree(AdoptedIndex.slot(of: layer), layer)?.tree
+    }
+
+    /// The layer's tree if the whole layer was proven.
+    func sealedTree(of layer: ImageLayer) throws -> LayerTree? {
+        guard let sealed = try openTree(layer.descriptor.digest, layer) else { return nil }
+        guard let proven = sealed.diffID else { throw ImageError.unusableIndex(layer.descriptor.digest) }
+        guard proven == layer.diffID else {
+            throw ImageError.wrongDigest(of: "the uncompressed layer \(layer.descriptor.digest)", expected: layer.diffID, found: proven)
         }
-        guard let table = LayerTable(layer.descriptor) else { return nil }
-        return try openTree(table.key, layer)?.tree
+        return sealed.tree
     }
 
     /// Opens an index once: it is validated whole, which takes its time. Indexes with one content key (before and after
     /// sealing) share one `LayerTree`, so that presence and flights are shared too.
-    private func openTree(_ key: Digest, _ layer: ImageLayer) throws -> KnownTree? {
+    func openTree(_ key: Digest, _ layer: ImageLayer) throws -> KnownTree? {
         if let known = trees.withLock({ $0[key] }), store.hasTree(key) { return known }
         guard let index = try store.openTree(key) else { return nil }
         guard let identity = index.identity else { throw ImageError.unusableIndex(key) }
         let tree = try LayerTree(index, identity, layer: layer, supply: supply) { [weak self] in
             try await self?.restream(layer)
+        }
+        tree.succession.arrange { [weak self] tree, error in
+            guard let self else { throw error }
+            return try await self.settle(tree, because: error)
         }
         return trees.withLock { trees in
             let shared = trees.values.first { $0.tree.contentKey == identity.contentKey }?.tree ?? tree

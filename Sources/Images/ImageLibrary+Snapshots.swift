@@ -14,6 +14,7 @@ extension ImageLibrary {
             for try await (position, tree) in group { trees[position] = tree }
             return trees.compactMap { $0 }
         }
+        await offerTable[OfferTable.Key(image)]?.profile?.value
         let key = Self.snapshotKey(layers.map(\.contentKey))
         if let known = snapshots.withLock({ $0[key] }) { return known }
         return try await snapshotFlights.run(key) {

@@ -21,6 +21,9 @@ public final class ImageLibrary: Sendable {
         public var absenceLifetime = Duration.seconds(5)
         /// The longest a known tag's registry may take to answer before what is known serves.
         public var revalidationLimit = Duration.seconds(3)
+        public var indexTrust = IndexTrust.registry
+        /// Layers of fewer compressed bytes are read whole without looking for an index: that takes no longer.
+        public var smallestIndexedLayer: UInt64 = 256 << 10
 
         /// Whether layers that were read from are completed while nobody waits for content, and for how long nobody must have.
         public var backgroundFill = false
@@ -57,6 +60,7 @@ public final class ImageLibrary: Sendable {
     let blobFlights = SingleFlight<Digest, Void>(abandoned: .finish)
     let restoreFlights = SingleFlight<Digest, Void>(abandoned: .finish)
     let streams = StreamTable()
+    let offerTable = OfferTable()
     let catalog = Mutex(Catalog())
     /// Images whose trees people read, by the digest of the manifest.
     let uses = Mutex<[Digest: ImageUse]>([:])

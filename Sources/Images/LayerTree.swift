@@ -27,6 +27,8 @@ public final class LayerTree: Sendable {
     let flights: SpanFlights
     /// Brings back the content of a layer that does not serve spans, by streaming it once more.
     let restore: @Sendable () async throws -> Void
+    /// Who serves in place of this tree where its index came from outside and is of no use any more.
+    let succession = Succession()
 
     public var index: TreeIndex { parts.index }
     public var view: TreeView { parts.view }
