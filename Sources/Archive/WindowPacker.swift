@@ -6,7 +6,7 @@ import CZstd
 /// What of a window is referred to is found by inflating what follows twice, with two windows whose bytes at a position
 /// differ in a way that tells the position: a byte of output that is the same both times does not come from the window.
 final class WindowPacker {
-    private static let level: Int32 = 6
+    private static let level: Int32 = 3
 
     private var streams: [UnsafeMutablePointer<z_stream>] = []
     private let context: OpaquePointer
