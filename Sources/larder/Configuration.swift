@@ -30,6 +30,8 @@ struct ConfigurationFile: Sendable, Equatable {
     var changeTimeout: Double?
     /// auto or off.
     var profiles: String?
+    /// Sizes, or shares of the disk: `20g`, `50%`.
+    var maxSize, minFree, maxBlobs, maxContent: String?
     var logLevel: String?
     var hosts: [String: Host] = [:]
 }
@@ -82,6 +84,7 @@ private func refuseUnknownKeys<Key: CodingKey & CaseIterable>(_ decoder: any Dec
 extension ConfigurationFile: Decodable {
     private enum Key: String, CodingKey, CaseIterable {
         case store, platform, allowOther, passthrough, fetchTimeout, tagLifetime, changeTimeout, profiles, logLevel, hosts
+        case maxSize, minFree, maxBlobs, maxContent
     }
 
     init(from decoder: any Decoder) throws {
@@ -95,6 +98,10 @@ extension ConfigurationFile: Decodable {
         tagLifetime = try values.decodeIfPresent(Double.self, forKey: .tagLifetime)
         changeTimeout = try values.decodeIfPresent(Double.self, forKey: .changeTimeout)
         profiles = try values.decodeIfPresent(String.self, forKey: .profiles)
+        maxSize = try values.decodeIfPresent(String.self, forKey: .maxSize)
+        minFree = try values.decodeIfPresent(String.self, forKey: .minFree)
+        maxBlobs = try values.decodeIfPresent(String.self, forKey: .maxBlobs)
+        maxContent = try values.decodeIfPresent(String.self, forKey: .maxContent)
         logLevel = try values.decodeIfPresent(String.self, forKey: .logLevel)
         hosts = try values.decodeIfPresent([String: Host].self, forKey: .hosts) ?? [:]
     }

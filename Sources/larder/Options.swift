@@ -46,6 +46,8 @@ struct Settings: Sendable {
     /// How long a change by path waits for a cache that somebody has to himself.
     var changeLimit: Duration
     var profiles: ProfilePolicy
+    /// What the store may keep.
+    var limits: StoreLimits
     /// Where the profile of this process's image shall be written.
     var profileFile: String?
     var hosts: [String: ConfigurationFile.Host]
@@ -76,6 +78,11 @@ struct Settings: Sendable {
         let policy = variables.text("PROFILES") ?? file.profiles ?? "auto"
         guard policy == "auto" || policy == "off" else { throw Failure(.usage, "profiles '\(policy)': use auto or off") }
         profiles = policy == "auto" ? .auto : .off
+        limits = StoreLimits(
+            maxSize: try LimitOptions.amount(variables.text("MAX_SIZE") ?? file.maxSize, "maxSize"),
+            minFree: try LimitOptions.amount(variables.text("MIN_FREE") ?? file.minFree, "minFree"),
+            maxBlobs: try LimitOptions.amount(variables.text("MAX_BLOBS") ?? file.maxBlobs, "maxBlobs"),
+            maxContent: try LimitOptions.amount(variables.text("MAX_CONTENT") ?? file.maxContent, "maxContent"))
         hosts = file.hosts
         for text in remote?.layout ?? [] {
             guard let equals = text.firstIndex(of: "="), equals != text.startIndex else { throw Failure(.usage, "--layout '\(text)': use NAME=DIR") }

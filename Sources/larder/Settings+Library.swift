@@ -28,6 +28,7 @@ extension Settings {
 
     private func openLibrary(create: Bool, observer: (@Sendable (PullEvent) -> Void)?) throws -> ImageLibrary {
         let store = try openStore(create: create)
+        if !limits.isEmpty { store.limit(by: limits) }
         let remote = Remote(configuration: remoteConfiguration, logger: logger)
         var options = ImageLibrary.Options()
         options.platform = platform

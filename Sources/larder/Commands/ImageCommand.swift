@@ -4,8 +4,8 @@ import OCI
 
 struct ImageCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "image", abstract: "List, inspect and remove the images that the store knows.",
-        subcommands: [List.self, Inspect.self, Remove.self], defaultSubcommand: List.self
+        commandName: "image", abstract: "List, inspect, pin and remove the images that the store knows.",
+        subcommands: [List.self, Inspect.self, Remove.self, Pin.self, Unpin.self], defaultSubcommand: List.self
     )
 
     struct List: AsyncParsableCommand {

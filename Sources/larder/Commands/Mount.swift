@@ -62,6 +62,7 @@ struct Mount: AsyncParsableCommand {
     var json = false
 
     @OptionGroup var cache: CacheMountOptions
+    @OptionGroup var limits: LimitOptions
     @OptionGroup var remote: RemoteOptions
     @OptionGroup var store: StoreOptions
 
@@ -81,6 +82,7 @@ struct Mount: AsyncParsableCommand {
         var settings = try Settings(store: store, remote: remote)
         if let allowOther { settings.allowOther = allowOther }
         if let passthrough { settings.passthrough = passthrough }
+        settings.limits = try limits.over(settings.limits)
         settings.profileFile = recordProfile.map(Settings.absolute)
         if places.count == 2, let name = try CacheMountOptions.name(places[0]) { return try await mountCache(name, settings) }
         guard foreground else {

@@ -20,6 +20,7 @@ struct Pull: AsyncParsableCommand {
     @Flag(name: .long, help: "Print the status of each image as JSON.")
     var json = false
 
+    @OptionGroup var limits: LimitOptions
     @OptionGroup var remote: RemoteOptions
     @OptionGroup var store: StoreOptions
 
@@ -27,6 +28,7 @@ struct Pull: AsyncParsableCommand {
         var settings = try Settings(store: store, remote: remote)
         // Progress says what a person wants to know; the log keeps to what is wrong.
         if store.logLevel == nil { settings.logLevel = .warning }
+        settings.limits = try limits.over(settings.limits)
         let references = try references.map { try settings.reference($0) }
         let bars = quiet ? nil : ProgressBars(interactive: Terminal.isInteractive)
         try await settings.withLibrary(create: true, observer: { bars?.show($0) }) { library in
@@ -37,6 +39,8 @@ struct Pull: AsyncParsableCommand {
                 statuses.append(library.status(of: image))
                 if !json { Terminal.output("\(reference) \(image.manifestDescriptor.digest)") }
             }
+            // What was pulled is above the limits at worst until now.
+            try library.store.enforceLimits()
             if json { try Terminal.json(statuses) }
         }
     }
