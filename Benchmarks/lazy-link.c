@@ -5,7 +5,8 @@
  * Commands on standard input, one to a line; each is answered with one line:
  *   link MICROSECONDS BYTES    the round trip and the bytes a second towards the client from now on
  *   count                      requests, bytes towards the client and connections so far; the counts begin anew
- *   log FILE                   from now on a line for each request: seconds, connection, request line, range
+ *   log FILE                   from now on lines: `> seconds connection request-line range` when a request has arrived from the
+ *                              client, `< seconds connection bytes` when a part of an answer has been given to it
  *
  * What it models: everything is late by half a round trip in each direction, the first bytes of a connection by a whole one
  * more (the handshake). Bytes towards the client pass one after the other; a connection has at most two milliseconds'
@@ -60,11 +61,16 @@ static void noted(struct direction *d) {
         d->head[d->filled < (int)sizeof d->head ? d->filled : (int)sizeof d->head - 1] = 0;
         char *range = strcasestr(d->head, "\r\nrange: ");
         int line = strcspn(d->head, "\r"), length = range ? strcspn(range + 9, "\r") : 0;
-        fprintf(request_log, "%.4f %d %.*s %.*s\n", now() / 1e9, d->number, line, d->head, length, range ? range + 9 : "");
-        fflush(request_log);
+        fprintf(request_log, "> %.4f %d %.*s %.*s\n", now() / 1e9, d->number, line, d->head, length, range ? range + 9 : "");
     }
     pthread_mutex_unlock(&log_lock);
     d->filled = 0;
+}
+
+static void passed(struct direction *d, int length) {
+    pthread_mutex_lock(&log_lock);
+    if (request_log) fprintf(request_log, "< %.4f %d %d\n", now() / 1e9, d->number, length);
+    pthread_mutex_unlock(&log_lock);
 }
 
 /* GET and HEAD have no body, so an empty line is the end of a request. */
@@ -130,6 +136,7 @@ static void *carry(void *argument) {
                 shutdown(d->from, SHUT_RD);
                 ended = 1;
             }
+            if (d->down) passed(d, d->queue[d->first].length);
             free(d->queue[d->first].data);
         }
     }
@@ -188,6 +195,9 @@ int main(int count, char **arguments) {
             atomic_store(&bandwidth, rate);
             puts("ok");
         } else if (!strcmp(line, "count\n")) {
+            pthread_mutex_lock(&log_lock);
+            if (request_log) fflush(request_log);
+            pthread_mutex_unlock(&log_lock);
             printf("%ld %ld %ld\n", atomic_exchange(&requests, 0), atomic_exchange(&bytes, 0), atomic_exchange(&connections, 0));
         } else if (sscanf(line, "log %3999s", name) == 1) {
             pthread_mutex_lock(&log_lock);

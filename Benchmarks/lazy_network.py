@@ -30,6 +30,30 @@ def link_speed(text):
     return int(float(match[1]) * 1000), int(float(match[2]) * 1e6)
 
 
+def busy(log):
+    """Seconds in which a request was under way, as the client saw it: from its last byte to the last of its answer."""
+    open_at, last, spans = {}, {}, []
+
+    def end(connection):
+        if connection in open_at and connection in last:
+            spans.append((open_at.pop(connection), last.pop(connection)))
+    with open(log, errors="replace") as file:
+        for line in file:
+            kind, when, connection, _ = line.split(" ", 3)
+            if kind == ">":
+                end(connection)
+                open_at[connection] = float(when)
+            elif connection in open_at:
+                last[connection] = float(when)
+    for connection in list(open_at):
+        end(connection)
+    total, until = 0.0, 0.0
+    for begin, over in sorted(spans):
+        total += max(0.0, over - max(begin, until))
+        until = max(until, over)
+    return total
+
+
 class Network:
     """`direct` is the registry itself, for preparing; `host` is the registry at the end of the link."""
 
