@@ -11,7 +11,7 @@ extension ImageLibrary {
     ///   the old one cannot be helped.
     func settle(_ tree: LayerTree, because error: any Error) async throws -> LayerTree {
         if let heir = tree.succession.current { return heir }
-        try await restoreFlights.run(tree.contentKey) {
+        try await settlements.run(tree.contentKey) {
             let lease = try await self.store.exclusive("layer-\(tree.layer.descriptor.digest.hex)")
             defer { _ = lease }
             try await self.settleAlone(tree, because: error)
@@ -20,8 +20,16 @@ extension ImageLibrary {
         return heir
     }
 
-    /// As `settle`, for who holds the layer's lease.
-    func settleAlone(_ tree: LayerTree, because error: any Error) async throws {
+    /// Seals a layer whose content is all here; where it contradicts an index from a registry, the layer decides.
+    func sealOrSettle(_ tree: LayerTree) async throws {
+        do {
+            try await sealIfComplete(tree)
+        } catch let error as SealError where tree.isAdopted {
+            _ = try await settle(tree, because: error)
+        }
+    }
+
+    private func settleAlone(_ tree: LayerTree, because error: any Error) async throws {
         let layer = tree.layer
         guard tree.isAdopted, !tree.succession.isSettled else { return }
         logger.warning("the layer is not what its index from the registry says; reading the layer itself", metadata: [

@@ -61,6 +61,7 @@ public final class ImageLibrary: Sendable {
     let restoreFlights = SingleFlight<Digest, Void>(abandoned: .finish)
     let streams = StreamTable()
     let offerTable = OfferTable()
+    let settlements = SingleFlight<Digest, Void>(abandoned: .finish)
     let catalog = Mutex(Catalog())
     /// Images whose trees people read, by the digest of the manifest.
     let uses = Mutex<[Digest: ImageUse]>([:])
@@ -83,7 +84,7 @@ public final class ImageLibrary: Sendable {
             }
         }
         if options.backgroundFill {
-            let fill = BackgroundFill(supply, quietTime: options.fillDelay) { [weak self] tree in try await self?.sealIfComplete(tree) }
+            let fill = BackgroundFill(supply, quietTime: options.fillDelay) { [weak self] tree in try await self?.sealOrSettle(tree) }
             supply.activity.run { await fill.run() }
         }
     }

@@ -66,7 +66,7 @@ struct LayoutSource: BlobSource {
 
 extension LayoutSource {
     /// The layout that holds the repository, and whether it is the repository's own.
-    private func open(_ subject: String) throws(RemoteError) -> (layout: Directory, isOwn: Bool) {
+    func open(_ subject: String) throws(RemoteError) -> (layout: Directory, isOwn: Bool) {
         try Self.translating(subject) { () throws(SystemError) in
             let top = try Directory(path)
             if let own = try Self.layout(repository.path, in: top) { return (own, true) }
@@ -87,7 +87,7 @@ extension LayoutSource {
         }
     }
 
-    private func index(of layout: Directory, _ subject: String) throws(RemoteError) -> ImageIndex {
+    func index(of layout: Directory, _ subject: String) throws(RemoteError) -> ImageIndex {
         let bytes = try Self.translating(subject) { () throws(SystemError) in
             try layout.open("index.json", O_RDONLY | O_NONBLOCK).readAll(limit: ManifestDocument.sizeLimit)
         }
@@ -125,7 +125,7 @@ extension LayoutSource {
         return Descriptor(mediaType: type, digest: digest, size: UInt64(bytes.count))
     }
 
-    private static func bytes(of descriptor: Descriptor, in layout: Directory, _ subject: String) throws(RemoteError) -> [UInt8] {
+    static func bytes(of descriptor: Descriptor, in layout: Directory, _ subject: String) throws(RemoteError) -> [UInt8] {
         let bytes = try read(descriptor.digest, in: layout, subject)
         guard UInt64(bytes.count) == descriptor.size else {
             throw RemoteError(.wrongBytes, subject, "the file has \(bytes.count) bytes, by its descriptor it has \(descriptor.size)")
@@ -147,7 +147,7 @@ extension LayoutSource {
         try translating(subject) { () throws(SystemError) in try layout.open("blobs/sha256/\(digest.hex)", O_RDONLY | O_NONBLOCK) }
     }
 
-    private static func translating<Value: ~Copyable>(_ subject: String, _ body: () throws(SystemError) -> Value) throws(RemoteError) -> Value {
+    static func translating<Value: ~Copyable>(_ subject: String, _ body: () throws(SystemError) -> Value) throws(RemoteError) -> Value {
         do throws(SystemError) {
             return try body()
         } catch {
@@ -156,7 +156,7 @@ extension LayoutSource {
     }
 
     /// Runs `body` on a thread that may wait for a disk.
-    private func blocking<Value: Sendable>(_ subject: String, _ body: @escaping @Sendable () throws(RemoteError) -> Value) async throws(RemoteError) -> Value {
+    func blocking<Value: Sendable>(_ subject: String, _ body: @escaping @Sendable () throws(RemoteError) -> Value) async throws(RemoteError) -> Value {
         do {
             return try await NIOThreadPool.singleton.runIfActive(body)
         } catch let error as RemoteError {

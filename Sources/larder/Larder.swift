@@ -28,7 +28,7 @@ struct Larder: AsyncParsableCommand {
             """,
         version: Version.current,
         subcommands: [
-            Mount.self, Unmount.self, RunCommand.self, Pull.self, ImageCommand.self, ProfileCommand.self, CacheCommand.self, LeaseCommand.self, Env.self, Status.self, Du.self, Prune.self, Verify.self,
+            Mount.self, Unmount.self, RunCommand.self, Pull.self, ImageCommand.self, ProfileCommand.self, IndexCommand.self, CacheCommand.self, LeaseCommand.self, Env.self, Status.self, Du.self, Prune.self, Verify.self,
             Doctor.self,
         ]
     )

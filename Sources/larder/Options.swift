@@ -32,6 +32,9 @@ struct RemoteOptions: ParsableArguments {
 
     @Option(name: .long, help: ArgumentHelp("The longest a reader waits for one piece of content before it gets an I/O error.", valueName: "seconds"))
     var fetchTimeout: Double?
+
+    @Option(name: .long, help: ArgumentHelp("Whose indexes of unread layers count: those here (local), the image's registry's too (registry), or only what was read here (none).", valueName: "policy"), completion: .list(IndexTrust.allCases.map(\.rawValue)))
+    var indexTrust: String?
 }
 
 /// What flags, environment and configuration file say together, in that order of weight.
@@ -46,6 +49,7 @@ struct Settings: Sendable {
     /// How long a change by path waits for a cache that somebody has to himself.
     var changeLimit: Duration
     var profiles: ProfilePolicy
+    var indexTrust: IndexTrust
     /// What the store may keep.
     var limits: StoreLimits
     /// Where the profile of this process's image shall be written.
@@ -78,6 +82,9 @@ struct Settings: Sendable {
         let policy = variables.text("PROFILES") ?? file.profiles ?? "auto"
         guard policy == "auto" || policy == "off" else { throw Failure(.usage, "profiles '\(policy)': use auto or off") }
         profiles = policy == "auto" ? .auto : .off
+        let trust = remote?.indexTrust ?? variables.text("INDEX_TRUST") ?? file.indexTrust ?? IndexTrust.registry.rawValue
+        guard let indexTrust = IndexTrust(rawValue: trust) else { throw Failure(.usage, "index trust '\(trust)': use local, registry or none") }
+        self.indexTrust = indexTrust
         limits = StoreLimits(
             maxSize: try LimitOptions.amount(variables.text("MAX_SIZE") ?? file.maxSize, "maxSize"),
             minFree: try LimitOptions.amount(variables.text("MIN_FREE") ?? file.minFree, "minFree"),

@@ -33,6 +33,7 @@ extension Settings {
         var options = ImageLibrary.Options()
         options.platform = platform
         options.tagLifetime = tagLifetime
+        options.indexTrust = indexTrust
         options.profiles = profileFile.map { .record(file: $0) } ?? profiles
         return ImageLibrary(store: store, remote: remote, options: options, logger: logger, observer: observer)
     }
