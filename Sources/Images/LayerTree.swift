@@ -10,6 +10,8 @@ public final class LayerTree: Sendable {
     struct Parts: Sendable {
         let index: TreeIndex
         let view: TreeView
+        /// The whole layer has been proven. What nobody reads of it is not needed any more.
+        let isProven: Bool
         /// Names the layer's spans in the store.
         let contentKey: Digest
         /// Large files that have spans, in the order of their content.
@@ -48,7 +50,7 @@ public final class LayerTree: Sendable {
             }
         }
         largeFiles.sort { (view.node($0).contentOffset ?? 0) < (view.node($1).contentOffset ?? 0) }
-        parts = Parts(index: index, view: view, contentKey: identity.contentKey, largeFiles: largeFiles, loneObjects: loneObjects)
+        parts = Parts(index: index, view: view, isProven: identity.diffID != nil, contentKey: identity.contentKey, largeFiles: largeFiles, loneObjects: loneObjects)
         self.layer = layer
         self.supply = supply
         self.restore = restore
@@ -148,9 +150,6 @@ public final class LayerTree: Sendable {
     // MARK: - Objects
 
     func objectDigest(_ ordinal: Ordinal) -> Digest? { view.node(ordinal).objectNumber.flatMap { view.object($0).digest } }
-
-    /// Spans that hold nothing but files which a later member of the archive replaced: they count as present.
-    var unreadSpans: [Int] { (0..<view.spanCount).filter { view.span($0).flags.contains(.exclusive) && largeFile(at: $0) == nil } }
 
     /// A descriptor for the whole content of a large file; nil where it is not (yet) one object.
     public func openObject(_ ordinal: Ordinal) throws -> OwnedDescriptor? {

@@ -36,8 +36,6 @@ extension ImageLibrary {
             return
         }
         try await restoreFlights.run(tree.contentKey) {
-            // Nobody reads what a later member of the archive replaced, so nobody has fetched it.
-            for number in tree.unreadSpans where !self.store.has(.span(tree.contentKey, UInt32(number))) { try await tree.fetchSpan(number) }
             do {
                 try await self.unpackers.runIfActive {
                     try TarSpaceSeal(tree).prove()

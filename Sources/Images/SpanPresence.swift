@@ -18,8 +18,8 @@ struct SpanPresence: Sendable {
             guard let digest = view.node(ordinal).objectNumber.flatMap({ view.object($0).digest }), store.hasObject(digest) else { continue }
             for span in layer.exclusiveSpans(of: ordinal) { _ = insert(span) }
         }
-        // Nobody reads what a later member of the archive replaced.
-        for number in 0..<view.spanCount where view.span(number).flags.contains(.exclusive) && layer.largeFile(at: number) == nil { _ = insert(number) }
+        // Nobody reads what a later member of the archive replaced, but it is part of the layer's proof.
+        for number in 0..<view.spanCount where layer.isProven && view.span(number).flags.contains(.exclusive) && layer.largeFile(at: number) == nil { _ = insert(number) }
         for object in layer.loneObjects where !store.hasObject(object.digest) { missing += 1 }
     }
 
