@@ -35,6 +35,8 @@ extension ImageLibrary {
             if store.hasBlob(digest) { try await seal(tree) }
             return
         }
+        // What readers are served from memory has still to come to the disk.
+        await supply.fresh.settle()
         try await restoreFlights.run(tree.contentKey) {
             do {
                 try await self.unpackers.runIfActive {
