@@ -43,7 +43,7 @@ final class BackgroundFill: Sendable {
             while true {
                 try await quiet()
                 // What had to go for this was not worth less than a bet on what will be read.
-                guard supply.fresh.isStoring, supply.store.evictions.runs == evictions else { return }
+                guard supply.fresh.isStoring, supply.store.hasRoom(for: 16 << 20), supply.store.evictions.runs == evictions else { return }
                 guard let numbers = todo.next(after: 0, tree.fetcher.plan(.fill)) else { break }
                 if try await !bring(numbers, of: tree) { todo.putBack(numbers) }
             }

@@ -46,6 +46,8 @@ public struct EvictionCandidate: Sendable {
     /// In nanoseconds since 1970.
     public let lastUse: Int64
     public let reason: EvictionReason
+    /// It comes back with its whole layer only: an index, or content of a layer that cannot be fetched in parts.
+    let takesLayer: Bool
 
     /// Path below the store.
     public var path: String {
@@ -61,9 +63,12 @@ public struct EvictionCandidate: Sendable {
 struct EvictionPlan {
     private(set) var candidates: [EvictionCandidate] = []
     private let contents: StoreContents
+    /// When anything of a content key was last used.
+    private let latest: [Digest: Int64]
 
     init(_ contents: StoreContents) {
         self.contents = contents
+        latest = contents.spans.mapValues { $0.map(\.lastUse).max() ?? 0 }
         if contents.quarantine.garbage > 0 {
             add(.quarantine, .garbage, nil, [], contents.quarantine.garbage, 0, .unusable)
         }
@@ -94,12 +99,12 @@ struct EvictionPlan {
         for (key, files) in contents.spans {
             let layer = contents.layerOfContent[key].flatMap { contents.layers[$0] }
             guard !isHeld(layer) else { continue }
-            if layer == nil {
+            if let layer {
+                add(files, of: layer)
+            } else {
                 // A layer that is being unpacked has spans before it has an index; whose they are cannot be told.
                 guard contents.leased.isEmpty else { continue }
                 for file in files { add(.object(file.key), .garbage, nil, [], file.allocatedBytes, file.lastUse, .unusable) }
-            } else {
-                for file in files { add(.object(file.key), .content, layer?.digest, layer?.images ?? [], file.allocatedBytes, file.lastUse, reason(layer)) }
             }
         }
         for (digest, file) in contents.objects {
@@ -107,7 +112,9 @@ struct EvictionPlan {
             guard !owners.contains(where: { isHeld($0) }) else { continue }
             if owners.isEmpty && !contents.leased.isEmpty { continue }
             let images = Set(owners.flatMap(\.images)).sorted()
-            add(.object(file.key), .content, owners.first?.digest, images, file.allocatedBytes, file.lastUse, images.isEmpty ? .unneeded : .unused)
+            add(
+                .object(file.key), .content, owners.first?.digest, images, file.allocatedBytes, lastUse(file, of: owners),
+                images.isEmpty ? .unneeded : .unused, takesLayer: !owners.isEmpty && !owners.contains(where: \.servesSpans))
         }
     }
 
@@ -129,9 +136,22 @@ struct EvictionPlan {
         }
     }
 
+    private mutating func add(_ files: [StoredFile], of layer: StoredLayer) {
+        for file in files {
+            add(
+                .object(file.key), .content, layer.digest, layer.images, file.allocatedBytes, lastUse(file, of: [layer]), reason(layer),
+                takesLayer: !layer.servesSpans)
+        }
+    }
+
+    /// What comes back with its whole layer only is used whenever anything of the layer is.
+    private func lastUse(_ file: StoredFile, of owners: [StoredLayer]) -> Int64 {
+        owners.filter { !$0.servesSpans }.flatMap(\.contentKeys).compactMap { latest[$0] }.reduce(file.lastUse, max)
+    }
+
     /// A layer of no known image may still be shown, by a mount that began before the image was removed: so this is only a
     /// reason to go first among equals, not at once.
-    private func reason(_ layer: StoredLayer?) -> EvictionReason { layer?.images.isEmpty ?? true ? .unneeded : .unused }
+    private func reason(_ layer: StoredLayer) -> EvictionReason { layer.images.isEmpty ? .unneeded : .unused }
 
     private func isHeld(_ layer: StoredLayer?) -> Bool {
         guard let layer else { return false }
@@ -141,15 +161,17 @@ struct EvictionPlan {
     private mutating func add(_ tree: StoredTree, _ layer: Digest?, _ images: [Int], _ reason: EvictionReason) {
         // The last of the names frees the bytes.
         for (position, name) in tree.names.enumerated() {
-            add(.object(.tree(name)), .index, layer, images, position == tree.names.count - 1 ? tree.allocatedBytes : 0, tree.lastUse, reason)
+            add(.object(.tree(name)), .index, layer, images, position == tree.names.count - 1 ? tree.allocatedBytes : 0, tree.lastUse, reason, takesLayer: true)
         }
     }
 
     private mutating func add(
-        _ place: EvictionCandidate.Place, _ kind: StoredKind, _ layer: Digest?, _ images: [Int], _ bytes: UInt64, _ lastUse: Int64, _ reason: EvictionReason
+        _ place: EvictionCandidate.Place, _ kind: StoredKind, _ layer: Digest?, _ images: [Int], _ bytes: UInt64, _ lastUse: Int64,
+        _ reason: EvictionReason, takesLayer: Bool = false
     ) {
         candidates.append(
-            EvictionCandidate(place: place, kind: kind, layer: layer, images: images, allocatedBytes: bytes, lastUse: lastUse, reason: reason))
+            EvictionCandidate(
+                place: place, kind: kind, layer: layer, images: images, allocatedBytes: bytes, lastUse: lastUse, reason: reason, takesLayer: takesLayer))
     }
 }
 

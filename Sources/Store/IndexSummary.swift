@@ -15,6 +15,8 @@ public struct IndexSummary: Sendable {
     /// Bytes of all files, holes included, each inode once.
     public let logicalBytes: UInt64
     public let spanCount: Int
+    /// Whether a span that has gone can be fetched by itself; otherwise it takes the whole layer.
+    public let servesSpans: Bool
     /// Large files that are, or can become, objects of their own.
     public let objects: [Digest]
     /// One bit for each span: set where the span holds nothing but a part of a large file.
@@ -32,6 +34,7 @@ public struct IndexSummary: Sendable {
         }
         logicalBytes = logical
         spanCount = view.spanCount
+        servesSpans = identity.map { [.tar, .estargz, .zstdChunked].contains($0.format) || view.hasStarts } ?? false
         objects = (0..<view.objectCount).compactMap { view.object($0).digest }
         var bits = [UInt64](repeating: 0, count: (view.spanCount + 63) / 64)
         for number in 0..<view.spanCount where view.span(number).flags.contains(.exclusive) { bits[number / 64] |= 1 << UInt64(number % 64) }

@@ -12,8 +12,12 @@ extension Store {
     private static let quietTime = Duration.seconds(30)
     /// Of a limit, what is left after something had to go.
     private static let slack = 0.9
-    /// An index that was used within this time stays, in nanoseconds: to make it again takes the whole layer.
+    /// While somebody works at a layer, nothing of it may go: look again so soon.
+    private static let leaseTime = Duration.seconds(2)
+    /// What was used within this time stays, in nanoseconds, where its whole layer would have to come again: the index, and
+    /// content of a layer that cannot be fetched in parts. Without it a reader and the limit would take turns for ever.
     private static let indexIdle: Int64 = 86_400_000_000_000
+    private static let layerIdle: Int64 = 600_000_000_000
 
     public var limits: StoreLimits { keeper.state.withLock { $0.limits } }
 
@@ -69,6 +73,18 @@ extension Store {
             guard !excess.isNone else { return EvictionReport() }
             return try evict(contents, self.excess(limits, contents.totals, slack: Self.slack))
         }
+    }
+
+    /// Whether so many bytes can come without anything having to go for them. For whoever fetches what nobody asked for yet.
+    public func hasRoom(for bytes: UInt64) -> Bool {
+        let limits = limits
+        guard !limits.isEmpty else { return true }
+        // As far as is known: a store that was never scanned is small or new.
+        var totals = account.totals ?? StoreTotals()
+        totals.content += bytes
+        let disk = disk
+        let free = UInt64(disk.f_bavail) &* UInt64(disk.f_frsize)
+        return limits.excess(totals, diskSize: UInt64(disk.f_blocks) &* UInt64(disk.f_frsize), free: free - min(free, bytes)).isNone
     }
 
     /// Something of these sizes was published.
@@ -148,14 +164,19 @@ extension Store {
         let started = ContinuousClock.now
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
-        let recent = Int64(now.tv_sec) &* 1_000_000_000 &- Self.indexIdle
-        let candidates = EvictionPlan(contents).candidates.filter { $0.kind != .index || $0.reason == .unusable || $0.lastUse < recent }
+        let time = Int64(now.tv_sec) &* 1_000_000_000
+        let candidates = EvictionPlan(contents).candidates.filter { candidate in
+            !candidate.takesLayer || candidate.reason == .unusable || candidate.lastUse < time &- (candidate.kind == .index ? Self.indexIdle : Self.layerIdle)
+        }
         let report = try perform([(candidates, excess)], contents, dryRun: false)
         let text = "\(report.evicted.count) files"
         if !report.evicted.isEmpty {
             log.info("made room", metadata: ["freed": "\(report.freedBytes)", "of": "\(contents.totals.all)", "what": "\(text)", "took": "\(ContinuousClock.now - started)"])
         }
-        if report.missingBytes > 0 {
+        if report.missingBytes > 0 && !contents.leased.isEmpty {
+            keeper.state.withLock { $0.quietUntil = .now + Self.leaseTime }
+            keeper.queue.asyncAfter(deadline: .now() + 2.1) { [weak self] in self?.checkSoon() }
+        } else if report.missingBytes > 0 {
             keeper.state.withLock { $0.quietUntil = .now + Self.quietTime }
             log.warning(
                 "the store is above its limits, and nothing more may go: what is left is open, pinned, leased, or documents and indexes",

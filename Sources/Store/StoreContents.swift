@@ -64,6 +64,8 @@ public struct StoredLayer: Sendable {
     public internal(set) var trees: [Int] = []
     public internal(set) var contentKeys: [Digest] = []
     public internal(set) var objects: [Digest] = []
+    /// Whether a part of its content can be fetched by itself.
+    public internal(set) var servesSpans = false
     /// Whether the whole layer was proven.
     public internal(set) var isSealed = false
     /// Whether every byte of every file is here, so that the blob is not needed to read it.
@@ -83,6 +85,7 @@ extension StoreContents {
             layer.trees.append(position)
             if !layer.contentKeys.contains(identity.contentKey) { layer.contentKeys.append(identity.contentKey) }
             for object in summary.objects where !layer.objects.contains(object) { layer.objects.append(object) }
+            layer.servesSpans = layer.servesSpans || summary.servesSpans
             layerOfContent[identity.contentKey] = digest
             if tree.names.contains(digest) {
                 layer.isSealed = true
