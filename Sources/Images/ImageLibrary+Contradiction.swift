@@ -32,19 +32,14 @@ extension ImageLibrary {
     private func settleAlone(_ tree: LayerTree, because error: any Error) async throws {
         let layer = tree.layer
         guard tree.isAdopted, !tree.succession.isSettled else { return }
+        let known = try await blocking { try self.sealedTree(of: layer) }
+        // Proven whole: then it is what came over the network that was wrong, or what is on the disk.
+        if let known, known.contentKey == tree.contentKey { throw error }
         logger.warning("the layer is not what its index from the registry says; reading the layer itself", metadata: [
             "layer": "\(layer.descriptor.digest)", "index": "\(tree.indexSource.rawValue)", "reason": "\(error)",
         ])
         // Where the layer cannot be had, nothing is known of who is wrong, and the index stays.
-        let proven: LayerTree
-        if let known = try await blocking({ try self.sealedTree(of: layer) }), known.contentKey != tree.contentKey {
-            proven = known
-        } else {
-            // One that was sealed by mistake is in the way of what the stream makes.
-            if let sealed = try store.openTree(layer.descriptor.digest), sealed.identity?.contentKey == tree.contentKey { try store.remove(.tree(layer.descriptor.digest)) }
-            trees.withLock { $0[layer.descriptor.digest] = nil }
-            proven = try await stream(layer)
-        }
+        let proven = if let known { known } else { try await stream(layer) }
         await supply.fresh.settle()
         try await blocking { try self.supersede(tree, by: proven, because: error) }
     }

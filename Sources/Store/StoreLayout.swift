@@ -9,6 +9,7 @@
 ///     profiles/sha256/HEX.json                   what a workload reads of the image with that manifest, in order; replaceable
 ///     caches/NAME/                               caches, laid out by the Caches module (`CacheLayout`)
 ///     usage                                      how much is kept (`StoreAccount`)
+///     refused/HEX                                that an index from a registry lied, and how; HEX is its content key
 ///     quarantine/                                what was found damaged, kept for whoever wants to know why
 ///     locks/                                     lock files, empty; their names mean something, their content nothing
 ///     tmp/                                       what is being written
