@@ -122,7 +122,7 @@ extension AccessProfile {
 extension AccessProfile {
     /// What a recorder saw of the layers of a tree.
     init(_ recorder: AccessRecorder, of layers: [LayerTree], origin: Origin) {
-        let (found, files, _) = recorder.summary
+        let (found, files) = recorder.summary
         var places: [Int: Int] = [:]
         var named: [Layer] = []
         var touches: [Touch] = []

@@ -44,13 +44,11 @@ public final class AccessRecorder: Sendable {
         }
     }
 
-    /// What was touched so far, neighbours joined; how many files; and since when nothing new was.
-    var summary: (touches: [Touch], files: Int, quiet: Duration) {
-        state.withLock { ($0.touches, $0.files, .now - $0.lastTouch) }
-    }
+    /// What was touched so far, neighbours joined, and how many files.
+    var summary: (touches: [Touch], files: Int) { state.withLock { ($0.touches, $0.files) } }
 
-    /// Since when nothing new was touched.
-    var quiet: Duration { state.withLock { .now - $0.lastTouch } }
+    /// Since when nothing new was touched; for ever where nothing was at all.
+    var quiet: Duration { state.withLock { $0.touches.isEmpty ? .seconds(1_000_000) : .now - $0.lastTouch } }
 
     /// `count` bytes at `offset` of a canonical file of the layer `slot` are being read.
     func note(_ slot: Int, _ ordinal: Ordinal, at offset: UInt64, count: Int) {

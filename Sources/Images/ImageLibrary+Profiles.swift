@@ -33,8 +33,17 @@ extension ImageLibrary {
             if let known, known.origin == .command || (known.origin == .mount && tree.isComplete) { _ = use.stopRecording() }
             async let listening: Void = listen(use)
             if let known { await prefetch(known, use) }
+            use.update { $0.isSettled = true }
             await listening
         }
+    }
+
+    /// What is known of an image's profile, for people; nothing is read from disk but a name.
+    func profileStatus(of image: Image) -> ImageStatus.Profile {
+        let progress = uses.withLock { $0[image.manifestDescriptor.digest] }?.progress ?? .init()
+        return ImageStatus.Profile(
+            present: store.hasProfile(image.manifestDescriptor.digest), recording: progress.isRecording,
+            wantedSpans: progress.wantedSpans, broughtSpans: progress.broughtSpans)
     }
 
     /// Ends all recordings and keeps what they saw.
@@ -46,10 +55,13 @@ extension ImageLibrary {
     }
 
     private func listen(_ use: ImageUse) async {
-        while let listening = use.listening {
-            if listening.quiet >= ImageUse.quietLimit || listening.total >= ImageUse.recordingLimit { return await keep(use) }
+        // A glance long before the real work must not end it: only the time counts in which something is read.
+        var active = Duration.zero
+        while active < ImageUse.recordingLimit, let quiet = use.quiet {
+            if quiet < ImageUse.quietLimit { active += .seconds(1) }
             do { try await Task.sleep(for: .seconds(1)) } catch { return }
         }
+        await keep(use)
     }
 
     // MARK: - Keeping
@@ -112,7 +124,7 @@ extension ImageLibrary {
 
     private func prefetch(_ profile: AccessProfile, _ use: ImageUse) async {
         let layers = use.tree.layers
-        let plan = PrefetchPlan(profile, for: layers.map { $0.canPrefetch ? (.init($0), $0.view) : nil }) { !layers[$0].hasSpan($1) }
+        let plan = PrefetchPlan(profile, for: layers.map { $0.servesSpans ? (.init($0), $0.view) : nil }) { !layers[$0].hasSpan($1) }
         guard !plan.batches.isEmpty else { return }
         use.update { $0.wantedSpans = plan.spanCount; $0.wantedBytes = plan.contentBytes; $0.isPrefetching = true }
         logger.info("fetching by the image's access profile", metadata: [
@@ -123,7 +135,7 @@ extension ImageLibrary {
                 for (number, batch) in plan.batches.enumerated() {
                     if number >= Self.batchesInFlight { try await group.next() }
                     group.addTask {
-                        try await layers[batch.slot].bringAhead(batch.spans)
+                        try await layers[batch.slot].fetcher.bring(batch.spans, for: .profile)
                         use.update { $0.broughtSpans += batch.spans.count }
                     }
                 }

@@ -3,7 +3,8 @@ import Synchronization
 
 /// One image in use by this process: what is fetched ahead for it, and what it is seen to read.
 final class ImageUse: Sendable {
-    /// For how long nothing new must be touched, and for how long at all, until what was seen counts as the whole.
+    /// After so long without a new touch nobody works with the image, and after so much time with work what was seen counts as
+    /// the whole.
     static let quietLimit = Duration.seconds(30)
     static let recordingLimit = Duration.seconds(300)
 
@@ -12,6 +13,8 @@ final class ImageUse: Sendable {
         var wantedBytes: UInt64 = 0
         var broughtSpans = 0
         var isPrefetching = false
+        /// What is fetched by the profile has come, or there was nothing.
+        var isSettled = false
         var isRecording = false
     }
 
@@ -36,8 +39,8 @@ final class ImageUse: Sendable {
 
     func update(_ change: (inout Progress) -> Void) { state.withLock { change(&$0) } }
 
-    /// Since when nothing new was read, and for how long is listened; nil where nobody listens.
-    var listening: (quiet: Duration, total: Duration)? { recorder.withLock { $0.map { ($0.quiet, .now - $0.started) } } }
+    /// Since when nothing new was read; nil where nobody listens.
+    var quiet: Duration? { recorder.withLock { $0?.quiet } }
 
     /// Ends the recording. Returns what was recorded: to one caller alone.
     func stopRecording() -> AccessRecorder? {

@@ -26,12 +26,14 @@ public final class LarderFileSystem: FileSystem {
     let startTime: Int64
     let status: @Sendable () async -> String
     let metrics: @Sendable () -> [Metric]
+    let reads: ReadCounters
 
     /// The whole tree.
     public init(
         library: ImageLibrary, caches: CacheTrees?, logger: Logger, started: Int64, status: @escaping @Sendable () async -> String,
-        metrics: @escaping @Sendable () -> [Metric]
+        metrics: @escaping @Sendable () -> [Metric], reads: ReadCounters = ReadCounters()
     ) {
+        self.reads = reads
         root = SyntheticTable.root
         trees = TreeTable()
         self.library = library
@@ -53,6 +55,7 @@ public final class LarderFileSystem: FileSystem {
         startTime = 0
         status = { "" }
         metrics = { [] }
+        reads = ReadCounters()
         let mounted = try trees.tree(serial) { MountedTree(serial: serial, frozen: true) { .whole(tree) } }
         mounted.adopt(tree)
     }
@@ -157,7 +160,11 @@ public final class LarderFileSystem: FileSystem {
         guard let content = tree.content else { return .cold }
         try Self.check(node, content)
         do {
-            guard let count = try content.read(node.ordinal, at: offset, into: buffer) else { return .cold }
+            guard let count = try content.read(node.ordinal, at: offset, into: buffer) else {
+                reads.miss()
+                return .cold
+            }
+            reads.hit()
             return .ready(count)
         } catch {
             throw report(error, "read")

@@ -33,11 +33,12 @@ struct Daemon {
             let (content, key) = try await resolve(tree, library)
             fileSystem = try LarderFileSystem(library: library, logger: library.logger, tree: content, key: key)
         } else {
+            let reads = ReadCounters()
             let report = DaemonReport(
-                settings: settings, library: library, caches: caches, started: started, mountPoint: options.mountPoint, counters: counters)
+                settings: settings, library: library, caches: caches, started: started, mountPoint: options.mountPoint, counters: counters, reads: reads)
             fileSystem = LarderFileSystem(
                 library: library, caches: caches, logger: library.logger, started: started, status: { await report.json() },
-                metrics: { report.metrics() }
+                metrics: { report.metrics() }, reads: reads
             )
         }
         let session = try FuseSession(fileSystem: fileSystem, options: options, logger: library.logger)

@@ -25,13 +25,18 @@ struct DaemonReport: Sendable {
     let started: Int64
     let mountPoint: String
     let counters: CounterBox
+    let reads: ReadCounters
 
     struct Document: Codable, Sendable {
         struct Image: Codable, Sendable {
             var reference: String
             var digest: Digest
             var size: UInt64
-            var complete: Bool
+            /// The following is known only of images that this daemon has to do with.
+            var complete: Bool?
+            var profile: ImageStatus.Profile?
+            /// Lowest first.
+            var layers: [ImageStatus.Layer]?
         }
 
         struct Cache: Codable, Sendable {
@@ -48,6 +53,38 @@ struct DaemonReport: Sendable {
             var failures: UInt64
         }
 
+        struct Fetching: Codable, Sendable {
+            struct Amount: Codable, Sendable {
+                var requests: UInt64
+                /// Compressed.
+                var bytes: UInt64
+            }
+
+            /// By cause: demand, stream, ahead, profile, rest, pull, fill.
+            var causes: [String: Amount]
+            /// Compressed bytes per second over the last seconds, of all layers.
+            var bytesPerSecond: Double
+            /// Readers that wait for content now.
+            var waitingReaders: Int
+            /// Fetched and not on disk yet.
+            var bytesInMemory: Int
+            /// Reads of image files that the daemon answered at once, and those that had to wait.
+            var readHits: UInt64
+            var readMisses: UInt64
+        }
+
+        struct Kept: Codable, Sendable {
+            /// Bytes of disk by kind: blob, content, index, garbage; absent in a store that was never limited.
+            var bytes: [String: UInt64]?
+            /// The most that the store may take; absent without a limit.
+            var maxBytes: UInt64?
+            /// What shall stay free on its disk; absent without a limit.
+            var minFreeBytes: UInt64?
+            /// What this daemon has evicted.
+            var evictedFiles: UInt64
+            var evictedBytes: UInt64
+        }
+
         var version: String
         var pid: Int32
         var mountPoint: String
@@ -56,16 +93,20 @@ struct DaemonReport: Sendable {
         var uptimeSeconds: Int64
         var residentBytes: UInt64
         var storeFreeBytes: UInt64
+        var kept: Kept
         var images: [Image]
         var caches: [Cache]
         var network: Network
+        var fetching: Fetching
         var fuseRequests: [String: UInt64]
     }
 
     func document() async throws -> Document {
         let images = try await library.knownImages().map { image in
-            let status = library.status(of: image)
-            return Document.Image(reference: status.reference, digest: status.digest, size: status.size, complete: status.complete)
+            let status = library.statusInUse(of: image)
+            return Document.Image(
+                reference: image.reference.description, digest: image.manifestDescriptor.digest, size: image.size, complete: status?.complete, profile: status?.profile,
+                layers: status?.layers)
         }
         let held = try caches.library.leases()
         let caches = try caches.library.names().map { name in
@@ -74,11 +115,38 @@ struct DaemonReport: Sendable {
         let network = library.networkCounters
         return Document(
             version: Version.current, pid: getpid(), mountPoint: mountPoint, store: settings.storePath, platform: settings.platform.description,
-            uptimeSeconds: Int64(time(nil)) - started, residentBytes: Self.residentBytes, storeFreeBytes: library.store.freeSpace,
+            uptimeSeconds: Int64(time(nil)) - started, residentBytes: Self.residentBytes, storeFreeBytes: library.store.freeSpace, kept: kept,
             images: images.sorted { $0.reference < $1.reference }, caches: caches,
             network: .init(requests: network.requests, bytesReceived: network.bytesReceived, retries: network.retries, failures: network.failures),
-            fuseRequests: Dictionary(counters.snapshot.map { ($0.name, $0.count) }) { $1 }
+            fetching: fetching, fuseRequests: Dictionary(counters.snapshot.map { ($0.name, $0.count) }) { $1 }
         )
+    }
+
+    private var fetching: Document.Fetching {
+        let fetches = library.fetchCounters
+        return Document.Fetching(
+            causes: Dictionary(uniqueKeysWithValues: fetches.amounts.map { ($0.key.name, .init(requests: $0.value.requests, bytes: $0.value.bytes)) }),
+            bytesPerSecond: fetches.layers.values.reduce(0) { $0 + $1.bytesPerSecond }, waitingReaders: fetches.waitingReaders,
+            bytesInMemory: fetches.bytesInMemory, readHits: reads.hits, readMisses: reads.misses
+        )
+    }
+
+    private var kept: Document.Kept {
+        let totals = library.store.accountedTotals
+        let evictions = library.store.evictions
+        return Document.Kept(
+            bytes: totals.map { totals in Dictionary(uniqueKeysWithValues: StoredKind.allCases.map { ($0.rawValue, totals[$0]) }) }, maxBytes: limit(\.maxSize),
+            minFreeBytes: limit(\.minFree), evictedFiles: evictions.files, evictedBytes: evictions.bytes
+        )
+    }
+
+    /// A limit of the store in bytes.
+    func limit(_ which: KeyPath<StoreLimits, StoreLimits.Amount?>) -> UInt64? {
+        switch library.store.limits[keyPath: which] {
+        case .bytes(let bytes)?: bytes
+        case .percent(let share)?: UInt64(Double(UInt64(library.store.disk.f_blocks) &* UInt64(library.store.disk.f_frsize)) / 100 * share)
+        case nil: nil
+        }
     }
 
     func json() async -> String {
@@ -92,28 +160,7 @@ struct DaemonReport: Sendable {
         }
     }
 
-    func metrics() -> [Metric] {
-        let network = library.networkCounters
-        var metrics = [
-            Metric("larder_start_time_seconds", "When the daemon was started, in seconds since the epoch.", .gauge, value: Double(started)),
-            Metric("larder_resident_bytes", "Resident memory of the daemon.", .gauge, value: Double(Self.residentBytes)),
-            Metric("larder_store_free_bytes", "Free space on the disk of the store.", .gauge, value: Double(library.store.freeSpace)),
-            Metric("larder_registry_requests_total", "HTTP requests sent to registries.", value: Double(network.requests)),
-            Metric("larder_registry_received_bytes_total", "Bytes received from registries.", value: Double(network.bytesReceived)),
-            Metric("larder_registry_retries_total", "Requests that had to be repeated.", value: Double(network.retries)),
-            Metric("larder_registry_failures_total", "Requests that failed for good.", value: Double(network.failures)),
-        ]
-        if let held = try? caches.library.leases() {
-            metrics.append(Metric("larder_leases", "Leases on caches, whoever holds them.", .gauge, value: Double(held.count)))
-        }
-        metrics.append(Metric("larder_path_leases", "Caches held for changes that came by path.", .gauge, value: Double(caches.heldCount)))
-        for (name, count) in counters.snapshot {
-            metrics.append(Metric("larder_fuse_requests_total", "Requests from the kernel, by operation.", labels: [("operation", name)], value: Double(count)))
-        }
-        return metrics
-    }
-
-    private static var residentBytes: UInt64 {
+    static var residentBytes: UInt64 {
         let fields = FileManager.default.contents(atPath: "/proc/self/statm").map { String(decoding: $0, as: UTF8.self).split(separator: " ") } ?? []
         return fields.count > 1 ? (UInt64(fields[1]) ?? 0) * UInt64(getpagesize()) : 0
     }

@@ -1,18 +1,43 @@
 import ArgumentParser
 import FoundationEssentials
+import Glibc
 import OCI
 import Store
+
+/// A mount and what its daemon says.
+struct StatusMount: Encodable {
+    var mountPoint: String
+    /// nil for a mount of one tree alone, and for one whose daemon has died.
+    var daemon: DaemonReport.Document?
+    var answers: Bool
+}
 
 struct Status: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show the running mounts and what the store holds.",
-        discussion: "Reads `status.json` at each mount point: what it prints can be read there as well."
+        discussion: """
+            Reads `status.json` at each mount point: what it prints can be read there as well.
+
+            --watch shows it again and again until Ctrl-C: layer by layer how it is packed, where its index is from, how much is here, what
+            was fetched and how fast, and how many readers wait. Where the output is no terminal, each look is a few lines of name=value.
+            """
     )
 
     @Flag(name: .long, help: "Print JSON.")
     var json = false
 
+    @Flag(name: .shortAndLong, help: "Show it again and again, until Ctrl-C.")
+    var watch = false
+
+    @Option(name: .long, help: ArgumentHelp("Between two looks of --watch, such as 500ms or 5s. Default: 1s on a terminal, else 5s.", valueName: "time"))
+    var interval: String?
+
     @OptionGroup var store: StoreOptions
+
+    func validate() throws {
+        if watch && json { throw ValidationError("--watch draws for people; read status.json at the mount point again and again for JSON") }
+        if interval != nil && !watch { throw ValidationError("--interval is for --watch") }
+    }
 
     private struct Document: Encodable {
         struct Part: Encodable {
@@ -29,18 +54,12 @@ struct Status: AsyncParsableCommand {
             var files: Part
         }
 
-        var mounts: [Mount]
+        var mounts: [StatusMount]
         var store: StoreDocument?
     }
 
-    private struct Mount: Encodable {
-        var mountPoint: String
-        /// nil for a mount of one tree alone, and for one whose daemon has died.
-        var daemon: DaemonReport.Document?
-        var answers: Bool
-    }
-
     func run() async throws {
+        if watch { try watchMounts() }
         let settings = try Settings(store: store)
         var document = Document(mounts: try LarderMount.all().map(Self.look), store: nil)
         do {
@@ -56,9 +75,20 @@ struct Status: AsyncParsableCommand {
         print(document, settings.storePath)
     }
 
-    private static func look(_ mount: LarderMount) -> Mount {
+    private func watchMounts() throws -> Never {
+        var duration = Duration.seconds(isatty(STDOUT_FILENO) == 1 ? 1 : 5)
+        if let interval {
+            guard let given = Quantity.duration(interval), given >= .milliseconds(50), given <= .seconds(3600) else {
+                throw Failure(.usage, "--interval '\(interval)': use a time from 50ms to 1h, such as 2s")
+            }
+            duration = given
+        }
+        try StatusWatch(interval: duration) { try LarderMount.all().map(Self.look) }.run()
+    }
+
+    private static func look(_ mount: LarderMount) -> StatusMount {
         let data = FileManager.default.contents(atPath: mount.path + "/status.json")
-        return Mount(
+        return StatusMount(
             mountPoint: mount.path, daemon: data.flatMap { try? JSONText.decode(DaemonReport.Document.self, from: Array($0)) },
             answers: FileManager.default.fileExists(atPath: mount.path)
         )
@@ -74,7 +104,7 @@ struct Status: AsyncParsableCommand {
             Terminal.output("\(mount.mountPoint)  pid \(daemon.pid), up \(daemon.uptimeSeconds) s, \(daemon.residentBytes.bytesText) resident, store \(daemon.store)")
             Terminal.output("  network: \(daemon.network.requests) requests, \(daemon.network.bytesReceived.bytesText) received, \(daemon.network.retries) repeated, \(daemon.network.failures) failed")
             for image in daemon.images {
-                Terminal.output("  \(image.reference)  \(image.digest.short)  \(image.size.bytesText)\(image.complete ? "  all here" : "")")
+                Terminal.output("  \(image.reference)  \(image.digest.short)  \(image.size.bytesText)\(image.complete == true ? "  all here" : "")")
             }
         }
         guard let store = document.store else { return Terminal.output("store \(path): none yet") }
