@@ -154,8 +154,9 @@ class Ratarmount(System):
         return self.root
 
     def close(self):
-        unmount(self.root)
-        stopped(self.daemon)
+        if self.daemon is not None:
+            unmount(self.root)
+            stopped(self.daemon)
 
 
 class Erofs(System):
@@ -178,7 +179,8 @@ class Erofs(System):
         return self.root
 
     def close(self):
-        unmount(self.root)
+        if os.path.ismount(self.root):
+            unmount(self.root)
 
 
 class Larder(System):
@@ -214,8 +216,17 @@ class Larder(System):
         return self.mount()
 
     def close(self):
-        run([self.larder, "umount", self.root])
-        stopped(self.daemon)
+        if self.daemon is None:
+            return
+        try:
+            run([self.larder, "umount", self.root])
+        except Failed:
+            # Whatever is wrong with it, the next one begins on a clean disk.
+            self.daemon.kill()
+            unmount(self.root)
+            raise
+        finally:
+            stopped(self.daemon)
 
 
 class LarderPull(Larder):
