@@ -2,8 +2,8 @@ import Archive
 import OCI
 
 /// Reads the input as a table of contents. Its first byte says which way: as JSON, as the end of a blob with a footer, as the
-/// position annotation of a zstd:chunked layer, as the source of a chunk, as a checkpoint in a gzip stream and what follows it, or as
-/// the packed window of one.
+/// position annotation of a zstd:chunked layer, as the source of a chunk, as a checkpoint in a gzip stream and what follows it, as
+/// the packed window of one, or as a stream to be cut at its checkpoints.
 func fuzzTOC(_ bytes: UnsafeRawBufferPointer) {
     guard let way = bytes.first else { return }
     let rest = Array(bytes.dropFirst())
@@ -36,6 +36,8 @@ func fuzzTOC(_ bytes: UnsafeRawBufferPointer) {
         rest.dropFirst(2 + window.count).withUnsafeBytes { source in
             try? SpanDecoder.decode(source, .gzip, bits: rest.first ?? 0, window: window, startsMember: false, into: output)
         }
+    case UInt8(ascii: "s"):
+        cutEverywhere(Array(rest.dropFirst()), every: UInt64(rest.first ?? 0) + 1)
     case UInt8(ascii: "w"):
         guard let window = try? PackedWindow.unpack(rest) else { return }
         precondition(window.count <= PackedWindow.size)
@@ -43,6 +45,33 @@ func fuzzTOC(_ bytes: UnsafeRawBufferPointer) {
     default:
         guard let table = try? TableOfContents(json: rest, dataEnd: 1 << 30) else { return }
         for entry in table.entries { check(entry) }
+    }
+}
+
+/// Reads a stream as far as it goes, and then everything between its checkpoints again, piece by piece.
+private func cutEverywhere(_ source: [UInt8], every spacing: UInt64) {
+    var points: [Checkpoint] = []
+    guard let reader = try? LayerReader(MemoryReader(source), cutsEvery: spacing, record: { points.append($0) }) else { return }
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 16)
+    defer { buffer.deallocate() }
+    var output: [UInt8] = []
+    while output.count < 1 << 20, let count = try? reader.read(into: buffer), count > 0 {
+        output += UnsafeRawBufferPointer(rebasing: buffer[..<count])
+    }
+    for (point, next) in zip(points, points.dropFirst()).prefix(100) {
+        let expected = Array(output[Int(point.uncompressedOffset)..<Int(next.uncompressedOffset)])
+        var decoded = [UInt8](repeating: 0xAA, count: expected.count)
+        do {
+            let window = try PackedWindow.unpack(point.window)
+            try source[Int(point.sourceOffset)..<Int(next.compressedOffset)].withUnsafeBytes { source in
+                try decoded.withUnsafeMutableBytes {
+                    try SpanDecoder.decode(source, reader.compression, bits: point.bits, window: window, startsMember: point.startsMember, into: $0)
+                }
+            }
+        } catch {
+            fatalError("what the whole stream has cannot be read from a checkpoint: \(error)")
+        }
+        precondition(decoded == expected, "other bytes from a checkpoint than from the whole stream")
     }
 }
 

@@ -146,6 +146,8 @@ public final class GzipReader: ByteReader {
         case Z_MEM_ERROR:
             throw ArchiveError(.source, "zlib cannot go on: out of memory")
         default:
+            // What came before the fault is good; zlib reports it again, alone.
+            if stream.pointee.avail_out < room { break }
             let message = stream.pointee.msg.map { String(cString: $0) } ?? "code \(code)"
             throw ArchiveError(.malformed, "gzip member \(members + 1), near byte \(compressedPosition): \(message)")
         }
