@@ -30,6 +30,8 @@ struct ConfigurationFile: Sendable, Equatable {
     var changeTimeout: Double?
     /// auto or off.
     var profiles: String?
+    /// Whether layers that were read from are completed while nobody waits for content.
+    var backgroundFill: Bool?
     /// local, registry or none.
     var indexTrust: String?
     /// Sizes, or shares of the disk: `20g`, `50%`.
@@ -85,7 +87,7 @@ private func refuseUnknownKeys<Key: CodingKey & CaseIterable>(_ decoder: any Dec
 
 extension ConfigurationFile: Decodable {
     private enum Key: String, CodingKey, CaseIterable {
-        case store, platform, allowOther, passthrough, fetchTimeout, tagLifetime, changeTimeout, profiles, indexTrust, logLevel, hosts
+        case store, platform, allowOther, passthrough, fetchTimeout, tagLifetime, changeTimeout, profiles, backgroundFill, indexTrust, logLevel, hosts
         case maxSize, minFree, maxBlobs, maxContent
     }
 
@@ -100,6 +102,7 @@ extension ConfigurationFile: Decodable {
         tagLifetime = try values.decodeIfPresent(Double.self, forKey: .tagLifetime)
         changeTimeout = try values.decodeIfPresent(Double.self, forKey: .changeTimeout)
         profiles = try values.decodeIfPresent(String.self, forKey: .profiles)
+        backgroundFill = try values.decodeIfPresent(Bool.self, forKey: .backgroundFill)
         indexTrust = try values.decodeIfPresent(String.self, forKey: .indexTrust)
         maxSize = try values.decodeIfPresent(String.self, forKey: .maxSize)
         minFree = try values.decodeIfPresent(String.self, forKey: .minFree)

@@ -49,6 +49,7 @@ struct Settings: Sendable {
     /// How long a change by path waits for a cache that somebody has to himself.
     var changeLimit: Duration
     var profiles: ProfilePolicy
+    var backgroundFill: Bool
     var indexTrust: IndexTrust
     /// What the store may keep.
     var limits: StoreLimits
@@ -82,6 +83,7 @@ struct Settings: Sendable {
         let policy = variables.text("PROFILES") ?? file.profiles ?? "auto"
         guard policy == "auto" || policy == "off" else { throw Failure(.usage, "profiles '\(policy)': use auto or off") }
         profiles = policy == "auto" ? .auto : .off
+        backgroundFill = try variables.flag("BACKGROUND_FILL") ?? file.backgroundFill ?? true
         let trust = remote?.indexTrust ?? variables.text("INDEX_TRUST") ?? file.indexTrust ?? IndexTrust.registry.rawValue
         guard let indexTrust = IndexTrust(rawValue: trust) else { throw Failure(.usage, "index trust '\(trust)': use local, registry or none") }
         self.indexTrust = indexTrust

@@ -34,6 +34,7 @@ extension Settings {
         options.platform = platform
         options.tagLifetime = tagLifetime
         options.indexTrust = indexTrust
+        options.backgroundFill = backgroundFill
         options.profiles = profileFile.map { .record(file: $0) } ?? profiles
         return ImageLibrary(store: store, remote: remote, options: options, logger: logger, observer: observer)
     }

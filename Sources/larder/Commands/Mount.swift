@@ -40,6 +40,9 @@ struct Mount: AsyncParsableCommand {
     @Flag(name: .long, inversion: .prefixedNo, help: "Let the kernel read complete large files itself (root only).")
     var passthrough: Bool?
 
+    @Flag(name: .long, inversion: .prefixedNo, help: "Complete layers that were read from while nobody waits for content (default: yes).")
+    var backgroundFill: Bool?
+
     @Flag(name: .long, help: "Let nobody change a cache through this mount.")
     var readOnly = false
 
@@ -82,6 +85,7 @@ struct Mount: AsyncParsableCommand {
         var settings = try Settings(store: store, remote: remote)
         if let allowOther { settings.allowOther = allowOther }
         if let passthrough { settings.passthrough = passthrough }
+        if let backgroundFill { settings.backgroundFill = backgroundFill }
         settings.limits = try limits.over(settings.limits)
         settings.profileFile = recordProfile.map(Settings.absolute)
         if places.count == 2, let name = try CacheMountOptions.name(places[0]) { return try await mountCache(name, settings) }
