@@ -77,7 +77,12 @@ extension ImageLibrary {
                 }
                 if let temporary {
                     group.addTask {
-                        try await download.run(from: source) { self.observe(layer, .downloading, $0) }
+                        self.supply.ledger.requested(.stream)
+                        try await download.run(from: source, over: self.supply.links[layer.repository.host]) {
+                            self.supply.ledger.received($0, of: layer.descriptor.digest, for: .stream)
+                        } progress: {
+                            self.observe(layer, .downloading, $0)
+                        }
                         stream.advance()
                         try await self.blocking { _ = try self.store.publishBlob(temporary, layer.descriptor.digest) }
                         self.observe(layer, .unpacking, layer.descriptor.size)
