@@ -58,8 +58,8 @@ extension ImageLibrary {
         // A glance long before the real work must not end it: only the time counts in which something is read.
         var active = Duration.zero
         while active < ImageUse.recordingLimit, let quiet = use.quiet {
-            if quiet < ImageUse.quietLimit { active += .seconds(1) }
-            do { try await Task.sleep(for: .seconds(1)) } catch { return }
+            if quiet < ImageUse.quietLimit { active += ImageUse.tick }
+            do { try await Task.sleep(for: ImageUse.tick) } catch { return }
         }
         await keep(use)
     }

@@ -7,6 +7,8 @@ final class ImageUse: Sendable {
     /// the whole.
     static let quietLimit = Duration.seconds(30)
     static let recordingLimit = Duration.seconds(300)
+    /// How often is looked.
+    static let tick = Duration.seconds(5)
 
     struct Progress: Sendable {
         var wantedSpans = 0
