@@ -35,10 +35,10 @@ import Testing
     func spansOfWhatGzipWritesDecodeAndTheirWindowsAreSmall(tool: String) throws {
         var generator = SeededGenerator("spansOfWhatGzipWritesDecodeAndTheirWindowsAreSmall")
         let scratch = try Scratch()
-        try scratch.run("tar cf in --sort=name -C / usr/share/perl5 usr/lib/python3 usr/include 2>/dev/null || true; head -c 12000000 in > part; \(tool) -c part > out")
+        try scratch.run("(cd / && tar cf - usr/lib/python3* usr/share 2>/dev/null || true) | head -c 12000000 > part; \(tool) -c part > out")
         let source = try scratch.read("out"), raw = try scratch.read("part")
         let cut = try CutStream(source, every: 1 << 20, &generator)
-        #expect(cut.output == raw)
+        #expect(cut.output == raw && raw.count > 4 << 20)
         for (index, point) in cut.checkpoints.enumerated() where !cut.range(index).isEmpty {
             let expected = Array(raw[cut.range(index)])
             #expect(try decode(source[cut.sourceRange(index)], .gzip, point, expected.count) == expected, "span \(index)")
@@ -136,7 +136,7 @@ import Testing
 
     @Test func aPackedWindowFromAStrangerTakesNoMoreThanAWindow() throws {
         let scratch = try Scratch()
-        try scratch.run("head -c 32769 /dev/zero | zstd -qc > large; head -c 900000000 /dev/zero | zstd -qc > bomb; head -c 32768 /dev/urandom > full; zstd -qc full > fits")
+        try scratch.run("head -c 32769 /dev/zero | zstd -qc > large; head -c 90000000 /dev/zero | zstd -qc > bomb; head -c 32768 /dev/urandom > full; zstd -qc full > fits")
         for name in ["large", "bomb"] {
             #expect(throws: ArchiveError.self, "\(name)") { try PackedWindow.unpack(scratch.read(name)) }
         }
