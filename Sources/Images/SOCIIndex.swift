@@ -59,6 +59,27 @@ enum SOCIIndex {
         return try scan.run(buildTool: buildTool).bytes
     }
 
+    /// Bytes that may follow the end of an archive. tar(1) fills a block of 10 KiB.
+    private static let tailLimit = 1 << 20
+
+    /// Whether a layer's spans may end before its tar does: they were counted by soci.
+    static func mayHaveTail(_ tree: LayerTree) -> Bool {
+        tree.format == .gzip && tree.view.spanCount > 0 && tree.view.span(tree.view.spanCount - 1).flags.contains(.digestOfSource)
+    }
+
+    /// What follows the last span in a layer's tar. Nobody reads it, but it is part of the DiffID.
+    /// - Parameter source: the last span's, from the blob.
+    static func tail(of tree: LayerTree, source: [UInt8]) throws -> [UInt8] {
+        let number = tree.view.spanCount - 1
+        let span = tree.view.span(number), start = tree.view.start(number)
+        guard Digest(of: source) == span.digest else { throw ArchiveError(.digestMismatch, "the last span's source is not what its digest promises") }
+        let window = try PackedWindow.unpack(tree.view.window(of: start))
+        return try source.withUnsafeBytes { bytes in
+            try SpanDecoder.rest(
+                of: bytes, bits: start.bits, window: window, startsMember: start.kind == .member, after: span.length, limit: tailLimit)
+        }
+    }
+
     /// What Larder calls itself where soci-snapshotter writes its own name.
     static let buildTool = "Larder"
 

@@ -38,15 +38,24 @@ extension ImageLibrary {
         // What readers are served from memory has still to come to the disk.
         await supply.fresh.settle()
         try await restoreFlights.run(tree.contentKey) {
+            let tail = try await self.tail(of: tree)
             do {
                 try await self.unpackers.runIfActive {
-                    try TarSpaceSeal(tree).prove()
+                    try TarSpaceSeal(tree, tail: tail).prove()
                     try self.publish(tree, sealedBy: tree.layer.diffID)
                 }
             } catch let gone as SpanGone {
                 self.logger.info("not sealed yet, content has gone", metadata: ["layer": "\(digest)", "span": "\(gone.number)"])
             }
         }
+    }
+
+    /// What is in a layer's tar behind its last span: nothing, but where soci has counted.
+    private func tail(of tree: LayerTree) async throws -> [UInt8] {
+        guard SOCIIndex.mayHaveTail(tree) else { return [] }
+        let span = tree.view.span(tree.view.spanCount - 1)
+        let source = try await supply.bytes(span.sourceOffset..<span.sourceOffset + span.sourceLength, of: tree.layer)
+        return try await unpackers.runIfActive { try SOCIIndex.tail(of: tree, source: source) }
     }
 
     private func publish(_ tree: LayerTree, sealedBy diffID: Digest) throws {

@@ -17,9 +17,10 @@ final class TarSpaceSeal {
     private let hidesBookkeeping: Bool
     private let block = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
 
-    init(_ tree: LayerTree) {
+    /// - Parameter tail: what follows the spans in the tar (see `SOCIIndex.tail`).
+    init(_ tree: LayerTree, tail: [UInt8] = []) {
         self.tree = tree
-        tar = TarSpaceReader(tree)
+        tar = TarSpaceReader(tree, tail: tail)
         hidesBookkeeping = LayerTable(tree.layer.descriptor) != nil
     }
 
@@ -105,12 +106,16 @@ final class TarSpaceReader: ByteReader {
     private var fileStart: UInt64 = 0
     private var isObject = false
     private var hasher = DigestHasher()
+    private let tail: MemoryReader
 
-    init(_ tree: LayerTree) { self.tree = tree }
+    init(_ tree: LayerTree, tail: [UInt8] = []) {
+        self.tree = tree
+        self.tail = MemoryReader(tail)
+    }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         if position == spanEnd {
-            guard number + 1 < tree.view.spanCount else { return 0 }
+            guard number + 1 < tree.view.spanCount else { return tail.read(into: buffer) }
             try open(number + 1)
         }
         let wanted = Int(min(UInt64(buffer.count), spanEnd - position))
