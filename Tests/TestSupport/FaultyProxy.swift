@@ -52,12 +52,14 @@ public final class FaultyProxy: Sendable {
         init(_ choose: @escaping @Sendable (HTTPTestServer.Request) -> Fault?) { self.choose = Mutex(choose) }
     }
 
-    /// - Parameter upstream: `HOST:PORT` of the real server, plain HTTP.
-    public static func start(before upstream: String) async throws -> FaultyProxy {
+    /// - Parameters:
+    ///   - upstream: `HOST:PORT` of the real server, plain HTTP.
+    ///   - front: stands between the faults and the server.
+    public static func start(before upstream: String, front: Front? = nil) async throws -> FaultyProxy {
         let plan = Plan { _ in nil }
         let server = try await HTTPTestServer.start { request in
             let fault = plan.choose.withLock { $0 }(request)
-            return try await Self.answer(request, upstream: upstream, fault: fault)
+            return try await Self.answer(request, upstream: upstream, fault: fault, front: front)
         }
         return FaultyProxy(server: server, plan: plan)
     }
@@ -93,7 +95,8 @@ public final class FaultyProxy: Sendable {
 }
 
 extension FaultyProxy {
-    private static func answer(_ request: HTTPTestServer.Request, upstream: String, fault: Fault?) async throws -> HTTPTestServer.Response {
+    /// What the real server answers, with `fault` done to it.
+    public static func answer(_ request: HTTPTestServer.Request, upstream: String, fault: Fault?, front: Front?) async throws -> HTTPTestServer.Response {
         switch fault {
         case .hangsUp?: return ending(.init(200), .closed(after: -1))
         case .answers400?: return .init(400)
@@ -108,9 +111,10 @@ extension FaultyProxy {
         case .answersPage?: return .init(200, headers: ["Content-Type": "text/html"], text: "<html>Please log in to the hotel's network</html>")
         default: break
         }
+        let (answered, request) = front?.pass(request) ?? (nil, request)
         var headers = request.headers
         if fault == .ignoresRange { headers.remove(name: "Range") }
-        var response = try await forward(request, headers, to: upstream)
+        var response = if let answered { answered } else { try await forward(request, headers, to: upstream) }
         let middle = response.body.count / 2
         switch fault {
         case .truncates?: response = ending(response, .closed(after: middle))

@@ -9,7 +9,7 @@ final class MountedLarder {
     let home: String
     private(set) var daemon: Program?
     private let options: [String]
-    private let environment: [String: String]
+    let environment: [String: String]
 
     /// `store` is kept by its caller where given, else it is as short-lived as this value.
     init(_ options: [String] = [], store: String? = nil, environment: [String: String] = [:]) throws {

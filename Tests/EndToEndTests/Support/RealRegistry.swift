@@ -1,7 +1,7 @@
 import Glibc
 import TestSupport
 
-/// Debian's docker-registry over the fixtures' storage, which it cannot change. Ends with the value.
+/// Debian's docker-registry, over the fixtures' storage, which it cannot change, or over one of its own. Ends with the value.
 final class RealRegistry {
     let port: Int
     private let scratch: TemporaryDirectory
@@ -14,7 +14,7 @@ final class RealRegistry {
         let password: String
     }
 
-    init(storage: String, account: Account? = nil) throws {
+    init(storage: String, account: Account? = nil, isWritable: Bool = false) throws {
         scratch = try TemporaryDirectory()
         port = try LoopbackPort.free()
         var config = """
@@ -22,7 +22,7 @@ final class RealRegistry {
             log: {accesslog: {disabled: false}, level: warn}
             storage:
               filesystem: {rootdirectory: \(storage)}
-              maintenance: {readonly: {enabled: true}}
+              maintenance: {readonly: {enabled: \(!isWritable)}}
             http: {addr: "127.0.0.1:\(port)"}
 
             """
