@@ -88,7 +88,7 @@ import TreeIndex
                     group.addTask {
                         var random = SeededGenerator(seed: seed &+ UInt64(reader))
                         var read: [Range<UInt64>] = []
-                        for _ in 0..<300 {
+                        for _ in 0..<100 {
                             let ordinal = try #require(layer.view.find(Array("f\(random.next() % 60)".utf8)))
                             let start = try #require(layer.view.node(ordinal).contentOffset)
                             let offset = random.next() % 95_000
