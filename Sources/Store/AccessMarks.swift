@@ -7,13 +7,18 @@ extension Store {
     /// A mark younger than this is good enough, in nanoseconds.
     static let markPrecision: Int64 = 60_000_000_000
 
+    /// Since 1970.
+    static var nanoseconds: Int64 {
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        return Int64(now.tv_sec) &* 1_000_000_000 &+ Int64(now.tv_nsec)
+    }
+
     /// Notes that an object was opened to be used.
     func markUse(_ file: borrowing OwnedDescriptor) {
         if isReadOnly { return }
         guard let status = try? file.status() else { return }
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        let age = Int64(now.tv_sec) &* 1_000_000_000 &+ Int64(now.tv_nsec) &- status.lastUseNanoseconds
+        let age = Self.nanoseconds &- status.lastUseNanoseconds
         // One that lies in the future is no mark of ours.
         if age > Self.markPrecision || age < 0 { file.markAccess() }
     }

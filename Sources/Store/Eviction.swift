@@ -64,6 +64,8 @@ struct Eviction {
                 // What is open costs the same bytes with or without its name. The lock is kept until the name is gone: who
                 // opens the file after that has one that is nobody else's.
                 guard let file = try store.root.openIfPresent(key.path, O_RDONLY | O_NOFOLLOW) else { return false }
+                // Used since the scan: somebody may be about to name it.
+                guard try file.status().lastUseNanoseconds == candidate.lastUse || candidate.takesLayer else { return false }
                 guard file.isUnused() == true else {
                     report.openFiles += 1
                     report.openBytes += candidate.allocatedBytes

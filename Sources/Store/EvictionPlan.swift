@@ -62,12 +62,18 @@ public struct EvictionCandidate: Sendable {
 /// name, all of pinned images, and layers that somebody is working at. Whether a file is open is seen only when it comes to it.
 struct EvictionPlan {
     private(set) var candidates: [EvictionCandidate] = []
+    /// A document that nobody names may be one whose reference is about to be written: so young it stays, in nanoseconds.
+    private static let documentAge: Int64 = 600_000_000_000
+
     private let contents: StoreContents
+    private let now: Int64
     /// When anything of a content key was last used.
     private let latest: [Digest: Int64]
 
-    init(_ contents: StoreContents) {
+    /// - Parameter now: in nanoseconds since 1970.
+    init(_ contents: StoreContents, now: Int64) {
         self.contents = contents
+        self.now = now
         latest = contents.spans.mapValues { $0.map(\.lastUse).max() ?? 0 }
         if contents.quarantine.garbage > 0 {
             add(.quarantine, .garbage, nil, [], contents.quarantine.garbage, 0, .unusable)
@@ -89,6 +95,7 @@ struct EvictionPlan {
         for (digest, file) in contents.blobs where !documents.contains(digest) {
             let layer = contents.layers[digest]
             guard !isHeld(layer) else { continue }
+            if layer == nil && file.allocatedBytes <= UInt64(ManifestDocument.sizeLimit) && now &- file.lastUse < Self.documentAge { continue }
             let reason: EvictionReason =
                 if layer?.images.isEmpty ?? true { .unneeded } else if layer?.isSealed == true && layer?.isComplete == true { .unpacked } else { .unused }
             add(.object(file.key), .blob, layer?.digest ?? digest, layer?.images ?? [], file.allocatedBytes, file.lastUse, reason)

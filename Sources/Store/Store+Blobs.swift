@@ -46,7 +46,10 @@ extension Store {
     @discardableResult
     public func putBlob(_ bytes: [UInt8]) throws(StoreError) -> Digest {
         let digest = Digest(of: bytes)
-        if !hasBlob(digest) {
+        if hasBlob(digest) {
+            // Who prunes shall see that it is wanted again.
+            markUse(.blob(digest))
+        } else {
             let file = try temporary("blob")
             try file.write(bytes)
             try publishBlob(file, digest)

@@ -162,10 +162,8 @@ extension Store {
     /// The caller holds the lock of eviction.
     private func evict(_ contents: StoreContents, _ excess: Excess) throws(StoreError) -> EvictionReport {
         let started = ContinuousClock.now
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        let time = Int64(now.tv_sec) &* 1_000_000_000
-        let candidates = EvictionPlan(contents).candidates.filter { candidate in
+        let time = Self.nanoseconds
+        let candidates = EvictionPlan(contents, now: time).candidates.filter { candidate in
             !candidate.takesLayer || candidate.reason == .unusable || candidate.lastUse < time &- (candidate.kind == .index ? Self.indexIdle : Self.layerIdle)
         }
         let report = try perform([(candidates, excess)], contents, dryRun: false)

@@ -36,10 +36,8 @@ extension Store {
 
     private func pruneNow(_ request: PruneRequest, dryRun: Bool) throws(StoreError) -> EvictionReport {
         let contents = try contents()
-        var now = timespec()
-        clock_gettime(CLOCK_REALTIME, &now)
-        let time = Int64(now.tv_sec) &* 1_000_000_000 &+ Int64(now.tv_nsec)
-        let chosen = EvictionPlan(contents).candidates.filter { candidate in
+        let time = Self.nanoseconds
+        let chosen = EvictionPlan(contents, now: time).candidates.filter { candidate in
             let idle = Duration.nanoseconds(max(0, time &- candidate.lastUse))
             if let keep = request.keep, idle < keep { return false }
             // An index of a known image is small, and takes the whole layer to make again.
