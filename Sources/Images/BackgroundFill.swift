@@ -48,7 +48,7 @@ final class BackgroundFill: Sendable {
                 if try await !bring(numbers, of: tree) { todo.putBack(numbers) }
             }
             await supply.fresh.settle()
-            guard tree.isComplete else { return }
+            guard try await supply.workers.runIfActive({ try tree.isCompleteNow() }) else { return }
             try await seal(tree)
         } catch {
             try Task.checkCancellation()

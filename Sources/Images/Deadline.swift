@@ -16,5 +16,7 @@ func within<Value: Sendable>(_ limit: Duration, _ work: @escaping @Sendable () a
 public struct DeadlineExceeded: Error, Sendable, CustomStringConvertible {
     public let limit: Duration
 
+    public init(limit: Duration) { self.limit = limit }
+
     public var description: String { "no answer within \(limit)" }
 }

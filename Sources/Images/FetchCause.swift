@@ -16,19 +16,14 @@ public enum FetchCause: Int, Sendable, CaseIterable {
     case fill
 
     /// As metrics and `status.json` call it.
-    public var name: String { "\(self)" }
+    public var name: String { String(describing: self) }
 
     /// Who comes first where not all can.
-    var isMoreUrgent: (FetchCause) -> Bool { { self.rawValue < $0.rawValue } }
+    func isMoreUrgent(_ other: FetchCause) -> Bool { rawValue < other.rawValue }
 
     /// Ranges under way at once for one piece of work. Background work takes one: a reader who comes finds the link free.
     var width: Int { self == .fill ? 1 : 4 }
 
-    /// Compressed bytes of one range request. Demand is kept small because its memory is set aside for it.
-    var rangeLimit: UInt64 {
-        switch self {
-        case .demand, .fill: 4 << 20
-        default: 6 << 20
-        }
-    }
+    /// Compressed bytes of one range request. With what they decompress to, as many as `width` fit into memory's share.
+    var rangeLimit: UInt64 { 3 << 20 }
 }

@@ -21,18 +21,19 @@ extension Supply {
             }
         }
         let size = Int(request.source.upperBound - request.source.lowerBound)
-        let permits = try await memory.permits([size] + request.numbers.map { Int(tree.view.span($0).length) }, for: batch.cause)
-        defer { withExtendedLifetime(permits[0]) {} }
+        var permits = try await memory.permits(request.numbers.map { Int(tree.view.span($0).length) } + [size], for: batch.cause)
+        let own = permits.popLast()
+        defer { withExtendedLifetime(own) {} }
         let compressed = try SpanBuffer(size)
-        /// The spans, by the position in the answer where each is whole.
-        var pending = request.numbers.indices.map { (end: tree.sourceEnd(request.numbers[$0]) - request.source.lowerBound, number: request.numbers[$0], permit: permits[$0 + 1]) }
-        pending.sort { $0.end < $1.end }
-        var rest = pending[...]
+        // By the position in the answer where each span is whole. A permit goes with its span, to be given back when that is on disk.
+        var pending = zip(request.numbers, permits).map { Pending(number: $0, end: tree.sourceEnd($0) - request.source.lowerBound, permit: $1) }
+        permits = []
+        pending.sort { $0.end > $1.end }
         let isLocal = try await readStored(request.source, of: tree.layer, into: compressed)
         try await withThrowingTaskGroup(of: Void.self) { group in
             func settle(upTo received: UInt64) {
-                while let item = rest.first, item.end <= received {
-                    rest.removeFirst()
+                while let item = pending.last, item.end <= received {
+                    pending.removeLast()
                     group.addTask { landed(item.number, await self.settle(item.number, of: tree, compressed, at: request.source.lowerBound, item.permit, batch.cause)) }
                 }
             }
@@ -42,6 +43,12 @@ extension Supply {
             settle(upTo: .max)
             try await group.waitForAll()
         }
+    }
+
+    private struct Pending {
+        let number: Int
+        let end: UInt64
+        let permit: UrgencyGate.Permit
     }
 
     /// One range of a blob from its registry. `progress` is told how many bytes are there.

@@ -76,13 +76,15 @@ extension LarderFileSystem {
             let content = try await tree.opened()
             try Self.check(node, content)
             var bytes = [UInt8](repeating: 0, count: count)
-            // A span that was fetched can be gone again before it is read, when the store is being cleaned.
-            for _ in 0..<8 {
+            // A span that was fetched can be gone again before it is read, when the store has little room. That is no error of
+            // the reader's: he is served in the end, because every fetch lets somebody go on.
+            let deadline = ContinuousClock.now + Self.evictionLimit
+            while true {
                 let read = try bytes.withUnsafeMutableBytes { try content.read(node.ordinal, at: offset, into: $0) }
                 if let read { return Array(bytes.prefix(read)) }
+                guard ContinuousClock.now < deadline else { throw DeadlineExceeded(limit: Self.evictionLimit) }
                 try await content.fetch(node.ordinal, at: offset, count: count)
             }
-            throw FSError.io
         }
     }
 
@@ -96,6 +98,9 @@ extension LarderFileSystem {
             return OpenedDirectory(immutable: true)
         }
     }
+
+    /// For how long content may be evicted again and again between fetching and reading it.
+    private static let evictionLimit = Duration.seconds(60)
 
     private func tree(_ node: NodeID) throws(FSError) -> MountedTree {
         guard let tree = trees[node.serial] else { throw .stale }
