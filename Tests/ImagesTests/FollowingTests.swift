@@ -87,10 +87,10 @@ import TreeIndex
         }
     }
 
-    /// Twenty large files, so that a batch of them is published, and something behind them.
+    /// Ten large files, so that a batch of them is published, and something behind them.
     private static func members() -> [TarMember] {
         var random = SeededGenerator(seed: 5)
-        let files: [TarMember] = (0..<20).map { .file("large\($0)", random.bytes(1 << 20)) }
+        let files: [TarMember] = (0..<10).map { .file("large\($0)", random.bytes(4 << 20)) }
         return files + [.symlink("link", to: "large3"), .file("last", "the end")]
     }
 
@@ -105,10 +105,10 @@ import TreeIndex
             let download = BlobDownload(present: setting.layer.descriptor, file: try present.descriptor.duplicate())
             setting.stream.begin(download)
             async let unpacking: Void = setting.unpack(download, valve)
-            // The head stops in the middle of large17.
-            valve.allow(17 * ((1 << 20) + 512) + 4096)
+            // The head stops in the middle of large9.
+            valve.allow(9 * ((4 << 20) + 512) + (1 << 20))
             let (ordinal, node) = try #require(try await setting.stream.child(of: 0, named: Array("large3".utf8)))
-            #expect(node.size == 1 << 20)
+            #expect(node.size == 4 << 20)
             #expect(try await setting.stream.read(ordinal, at: 1000, count: 5000) == Array(members[3].content[1000..<6000]))
             #expect(setting.stream.finished == nil)
             #expect(!bench.store.hasTree(fixture.digest))
@@ -141,7 +141,7 @@ import TreeIndex
             valve.allow(fixture.blob.count - 1)
             let reader = Task { try await setting.stream.child(of: 0, named: Array("large3".utf8)) }
             // The unpacker has every file, and none of it has a name in the store.
-            while bench.store.temporaryCount(of: "object") < 20 { await Task.yield() }
+            while bench.store.temporaryCount(of: "object") < 10 { await Task.yield() }
             #expect(!download.verified)
             #expect(try bench.files("files", "spans") == [])
             valve.allowAll()
@@ -149,7 +149,7 @@ import TreeIndex
             setting.stream.advance()
             try await unpacking
             setting.stream.end(.success(try #require(try bench.library.storedTree(of: setting.layer))))
-            #expect(try await reader.value?.node.size == 1 << 20)
+            #expect(try await reader.value?.node.size == 4 << 20)
         }
     }
 

@@ -9,13 +9,13 @@ import TreeIndex
 
 /// Layers with a table of contents: read in pieces, and trusted no further than the layer's own bytes bear it out.
 @Suite struct TableLayerTests {
-    static let large = SeededGenerator(seed: 11).copyBytes((5 << 18) + 77)
+    static let large = SeededGenerator(seed: 11).copyBytes((9 << 19) + 77)
 
     static func lazy() -> LazyLayer {
         var random = SeededGenerator(seed: 12)
         return LazyLayer(
             [.directory("d"), .file("d/small", "small"), .file("d/large", large), .symlink("link", to: "d/small"), .hardLink("hard", to: "d/small")]
-                + (0..<30).map { .file("d/f\($0)", random.bytes(90_000)) })
+                + (0..<40).map { .file("d/f\($0)", random.bytes(190_000)) })
     }
 
     private func tree(_ bench: Bench, _ rest: String = "app:1") async throws -> ContentTree {
