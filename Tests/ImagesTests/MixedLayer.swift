@@ -30,21 +30,24 @@ struct MixedLayer {
         for member in members where member.kind == .file { files[member.name] = member.content }
         let (sparse, holes) = try await Self.sparse()
         files[Array("holes".utf8)] = holes
-        tar = sparse + members.tar
+        tar = members.tar.dropLast(1024) + sparse
         self.files = files
         cuts = Self.cuts(tar.count, &random)
     }
 
-    /// Bytes that compress as text does, with references far back.
+    /// Bytes that compress as text does, with references far back: pieces of one page.
     private static func text(_ count: Int, _ random: inout SeededGenerator) -> [UInt8] {
-        let words = (0..<400).map { _ in random.bytes(Int.random(in: 2...11, using: &random)) }
+        let page = random.bytes(24 << 10)
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(count + 16)
-        while bytes.count < count { bytes += words[Int(random.next() % 400)] }
+        bytes.reserveCapacity(count + 300)
+        while bytes.count < count {
+            let start = Int(random.next() % UInt64(page.count - 300))
+            bytes += page[start..<start + 4 + Int(random.next() % 296)]
+        }
         return Array(bytes.prefix(count))
     }
 
-    /// A sparse file, a device and a pipe as GNU tar writes them, without the archive's end.
+    /// A sparse file and a pipe as GNU tar writes them.
     private static func sparse() async throws -> (tar: [UInt8], content: [UInt8]) {
         let directory = try TemporaryDirectory()
         try await Shell.check("sh", ["-ec", """
@@ -54,9 +57,7 @@ struct MixedLayer {
             mkfifo t/pipe
             tar --sparse --format=posix -b 1 -cf l.tar -C t .
             """])
-        var tar = try Shell.contents(ofFile: directory.path + "/l.tar")
-        while tar.count >= 512, tar.suffix(512).allSatisfy({ $0 == 0 }) { tar.removeLast(512) }
-        return (tar, try Shell.contents(ofFile: directory.path + "/t/holes"))
+        return (try Shell.contents(ofFile: directory.path + "/l.tar"), try Shell.contents(ofFile: directory.path + "/t/holes"))
     }
 
     private static func cuts(_ count: Int, _ random: inout SeededGenerator) -> [Int] {

@@ -112,7 +112,7 @@ import TreeIndex
 
     @Test func manyReadersOfLostContentBringItBackOnce() async throws {
         // One zstd frame, which cannot be read from its middle: only another stream brings anything back.
-        let layer = try await LayerFixture.zstd([.file("large", SeededGenerator(seed: 6).copyBytes(LayerUnpacker.spanLimit))])
+        let layer = try await LayerFixture.zstd(tar: [TarMember.file("large", SeededGenerator(seed: 6).copyBytes(LayerUnpacker.spanLimit))].tar)
         try await Bench().run { bench in
             try bench.add([layer])
             _ = try await bench.library.tree(of: try await bench.image().layers[0])
