@@ -63,7 +63,8 @@ extension ImageLibrary {
     }
 
     func isComplete(_ layer: ImageLayer) throws -> Bool {
-        guard store.hasTree(layer.descriptor.digest), store.hasBlob(layer.descriptor.digest), let tree = try storedTree(of: layer) else { return false }
+        // A bounded store lets the blobs of unpacked layers go first: to fetch them again at every pull would be for nothing.
+        guard store.hasTree(layer.descriptor.digest), store.hasBlob(layer.descriptor.digest) || !store.limits.isEmpty, let tree = try storedTree(of: layer) else { return false }
         try tree.refreshPresence()
         return tree.isComplete
     }

@@ -54,13 +54,23 @@ struct Eviction {
 
     /// False where the file is in use, or has gone already.
     private mutating func evict(_ candidate: EvictionCandidate) throws(StoreError) -> Bool {
-        guard case .object(let key) = candidate.place else {
+        if case .quarantine = candidate.place {
             if !isDry { try store.emptyQuarantine() }
             return true
         }
         do throws(SystemError) {
-            switch key {
-            case .object, .blob:
+            switch candidate.place {
+            case .quarantine: return true
+            case .tree(let names):
+                guard !isDry else { return true }
+                var isGone = false
+                for name in names where try store.root.remove(StoreKey.tree(name).path) { isGone = true }
+                return isGone
+            case .object(.span(let contentKey, let number)):
+                guard !isDry else { return true }
+                folders.insert(contentKey)
+                return try store.root.remove(StoreKey.span(contentKey, number).path)
+            case .object(let key):
                 // What is open costs the same bytes with or without its name. The lock is kept until the name is gone: who
                 // opens the file after that has one that is nobody else's.
                 guard let file = try store.root.openIfPresent(key.path, O_RDONLY | O_NOFOLLOW) else { return false }
@@ -71,12 +81,6 @@ struct Eviction {
                     report.openBytes += candidate.allocatedBytes
                     return false
                 }
-                return isDry ? true : try store.root.remove(key.path)
-            case .span(let contentKey, _):
-                guard !isDry else { return true }
-                folders.insert(contentKey)
-                return try store.root.remove(key.path)
-            case .tree:
                 return isDry ? true : try store.root.remove(key.path)
             }
         } catch {

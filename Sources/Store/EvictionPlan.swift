@@ -31,6 +31,8 @@ extension EvictionReason: CustomStringConvertible {
 public struct EvictionCandidate: Sendable {
     enum Place: Sendable, Hashable {
         case object(StoreKey)
+        /// An index by all its names: one of them alone would be found by some and missed by others.
+        case tree([Digest])
         /// All of `quarantine/`.
         case quarantine
     }
@@ -53,6 +55,7 @@ public struct EvictionCandidate: Sendable {
     public var path: String {
         switch place {
         case .object(let key): key.path
+        case .tree(let names): StoreKey.tree(names[0]).path
         case .quarantine: StoreLayout.quarantine
         }
     }
@@ -153,7 +156,8 @@ struct EvictionPlan {
 
     /// What comes back with its whole layer only is used whenever anything of the layer is.
     private func lastUse(_ file: StoredFile, of owners: [StoredLayer]) -> Int64 {
-        owners.filter { !$0.servesSpans }.flatMap(\.contentKeys).compactMap { latest[$0] }.reduce(file.lastUse, max)
+        if owners.contains(where: \.servesSpans) { return file.lastUse }
+        return owners.flatMap(\.contentKeys).compactMap { latest[$0] }.reduce(file.lastUse, max)
     }
 
     /// A layer of no known image may still be shown, by a mount that began before the image was removed: so this is only a
@@ -166,10 +170,7 @@ struct EvictionPlan {
     }
 
     private mutating func add(_ tree: StoredTree, _ layer: Digest?, _ images: [Int], _ reason: EvictionReason) {
-        // The last of the names frees the bytes.
-        for (position, name) in tree.names.enumerated() {
-            add(.object(.tree(name)), .index, layer, images, position == tree.names.count - 1 ? tree.allocatedBytes : 0, tree.lastUse, reason, takesLayer: true)
-        }
+        add(.tree(tree.names), .index, layer, images, tree.allocatedBytes, tree.lastUse, reason, takesLayer: true)
     }
 
     private mutating func add(

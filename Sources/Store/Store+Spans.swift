@@ -33,7 +33,9 @@ extension Store {
         try inStore(root) { () throws(SystemError) in
             guard let directory = try spanDirectory(contentKey) else { return }
             for entry in try directory.entries() {
-                if let number = StoreKey.spanNumber(entry.text), range.contains(number) { try directory.remove(entry.text) }
+                guard let number = StoreKey.spanNumber(entry.text), range.contains(number) else { continue }
+                let status = try directory.statusIfPresent(entry.text)
+                if try directory.remove(entry.text) { account.add(-Int64(clamping: status?.allocatedByteCount ?? 0), of: .content) }
             }
         }
         // Refused while it holds anything, such as a span that was published just now.
