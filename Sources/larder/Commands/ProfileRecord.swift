@@ -45,11 +45,14 @@ struct ProfileRecord: AsyncParsableCommand {
     @OptionGroup var remote: RemoteOptions
     @OptionGroup var store: StoreOptions
 
-    @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The command and its arguments.", valueName: "command"))
+    @Argument(parsing: .postTerminator, help: ArgumentHelp("The command and its arguments, behind --.", valueName: "command"))
     var command: [String] = []
 
+    func validate() throws {
+        if command.isEmpty { throw ValidationError("no command: put it behind --, as in `larder profile record \(reference) -- true`") }
+    }
+
     func run() async throws {
-        if ["--help", "-h"].contains(command.first) { throw CleanExit.helpRequest(self) }
         let settings = try Settings(store: store, remote: remote)
         let image = try settings.reference(reference)
         let signal = Mutex<Int32>(0)
@@ -118,7 +121,6 @@ struct ProfileRecord: AsyncParsableCommand {
         guard let current = getcwd(nil, 0) else { throw Failure(.failed, "the current directory: \(String(cString: strerror(errno)))") }
         defer { free(current) }
         var request = RunRequest(command: RunCommand.rawCommand(command), currentDirectory: String(cString: current))
-        guard !request.command.isEmpty else { throw Failure(.usage, "no command: put it behind --, as in `larder profile record \(reference) -- true`") }
         request.mounts = mount
         request.workingDirectory = workdir
         request.variables = env
