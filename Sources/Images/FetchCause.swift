@@ -24,6 +24,7 @@ public enum FetchCause: Int, Sendable, CaseIterable {
     /// Ranges under way at once for one piece of work. Background work takes one: a reader who comes finds the link free.
     var width: Int { self == .fill ? 1 : 4 }
 
-    /// Compressed bytes of one range request. With what they decompress to, as many as `width` fit into memory's share.
-    var rangeLimit: UInt64 { 3 << 20 }
+    /// Bytes of memory for one range request, compressed and unpacked: so many that `width` of them fit into memory's share,
+    /// and demand's into what is kept for it.
+    var requestLimit: UInt64 { 12 << 20 }
 }

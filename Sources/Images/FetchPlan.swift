@@ -8,13 +8,15 @@ struct FetchPlan: Sendable {
         var numbers: [Int]
         /// In the blob.
         var source: Range<UInt64>
+        /// Bytes that the spans have unpacked.
+        var content: UInt64
     }
 
     /// Spans whose order is a wish may be put in the order of the blob within groups of so many.
     static let groupSize = 24
 
     let view: TreeView
-    /// Compressed bytes of one request, unless one span has more.
+    /// Bytes of memory that one request takes, compressed and unpacked, unless one span has more.
     let limit: UInt64
     /// Bytes between two spans that are rather fetched than asked around.
     let gap: UInt64
@@ -24,21 +26,25 @@ struct FetchPlan: Sendable {
         var requests: [Request] = []
         for number in Set(numbers).sorted() {
             let span = view.span(number)
-            let source = span.sourceOffset..<span.sourceOffset + span.sourceLength
-            if let last = requests.last, let joined = join(last.source, source) {
-                requests[requests.count - 1].source = joined
-                requests[requests.count - 1].numbers.append(number)
+            let alone = Request(numbers: [number], source: span.sourceOffset..<span.sourceOffset + span.sourceLength, content: span.length)
+            if let last = requests.last, let joined = join(last, alone) {
+                requests[requests.count - 1] = joined
             } else {
-                requests.append(Request(numbers: [number], source: source))
+                requests.append(alone)
             }
         }
         return requests
     }
 
-    private func join(_ one: Range<UInt64>, _ other: Range<UInt64>) -> Range<UInt64>? {
+    private func join(_ one: Request, _ other: Request) -> Request? {
         // Spans of a gzip layer may share a byte.
-        guard other.lowerBound >= one.lowerBound, other.lowerBound <= one.upperBound &+ gap else { return nil }
-        let end = max(one.upperBound, other.upperBound)
-        return end - one.lowerBound <= limit ? one.lowerBound..<end : nil
+        guard other.source.lowerBound >= one.source.lowerBound, other.source.lowerBound <= one.source.upperBound &+ gap else { return nil }
+        let source = one.source.lowerBound..<max(one.source.upperBound, other.source.upperBound)
+        let content = one.content + other.content
+        guard source.upperBound - source.lowerBound + content <= limit else { return nil }
+        return Request(numbers: one.numbers + other.numbers, source: source, content: content)
     }
+
+    /// Bytes of memory for a span alone.
+    func cost(_ number: Int) -> UInt64 { view.span(number).sourceLength + view.span(number).length }
 }

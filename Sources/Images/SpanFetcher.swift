@@ -67,10 +67,10 @@ struct SpanFetcher: Sendable {
 
     /// As many of `ahead` as the request for `absent` can take along.
     private func companions(_ ahead: [Int], of absent: [Int]) -> [Int] {
-        let view = tree.view
-        var room = Int64(FetchCause.demand.rangeLimit) - absent.reduce(0) { $0 + Int64(view.span($1).sourceLength) }
+        let plan = plan(.demand)
+        var room = Int64(plan.limit) - absent.reduce(0) { $0 + Int64(plan.cost($1)) }
         return Array(ahead.prefix { number in
-            room -= Int64(view.span(number).sourceLength)
+            room -= Int64(plan.cost(number))
             return room >= 0
         })
     }
@@ -120,7 +120,7 @@ struct SpanFetcher: Sendable {
     }
 
     func plan(_ cause: FetchCause) -> FetchPlan {
-        FetchPlan(view: tree.view, limit: cause.rangeLimit, gap: supply.links[tree.layer.repository.host].estimate.bytesPerRoundTrip / 4)
+        FetchPlan(view: tree.view, limit: cause.requestLimit, gap: supply.links[tree.layer.repository.host].estimate.bytesPerRoundTrip / 4)
     }
 
     // MARK: - Requests

@@ -34,7 +34,7 @@ final class SpanTodo: Sendable {
             var end = start
             var bytes: UInt64 = 0
             while end < left.count, end == start || bytes < plan.limit {
-                bytes += tree.view.span(left[end]).sourceLength
+                bytes += plan.cost(left[end])
                 end += 1
             }
             let numbers = plan.requests(left[start..<end])[0].numbers

@@ -27,10 +27,10 @@ final class Bench: Sendable {
 
     var layoutPath: String { directory.path + "/layouts" }
 
-    init(sharing other: Bench? = nil, storeName: String = "store", hosts: [String: RemoteConfiguration.Host] = [:], _ adjust: (inout ImageLibrary.Options) -> Void = { _ in }) throws {
+    init(sharing other: Bench? = nil, storeName: String = "store", storePath: String? = nil, hosts: [String: RemoteConfiguration.Host] = [:], _ adjust: (inout ImageLibrary.Options) -> Void = { _ in }) throws {
         directory = try other?.directory ?? TemporaryDirectory()
         let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
-        store = try Store(at: directory.path + "/" + storeName, create: true, logger: logger)
+        store = try Store(at: storePath ?? directory.path + "/" + storeName, create: true, logger: logger)
         var configuration = RemoteConfiguration()
         configuration.environment = Shell.environment
         configuration.certificateDirectories = []
