@@ -3,27 +3,26 @@ import Synchronization
 
 extension FaultyProxy {
     /// What a big registry has in front of its blobs: tokens that end, and storage behind links that end. Both are good for
-    /// so many uses, so that no clock decides a test.
+    /// so many uses, so that no clock decides a test; for more than are made at a time, or what is new would have ended
+    /// before whoever asked for it could use it.
     public final class Front: Sendable {
         private struct State {
-            var tokens = Pass()
-            var links = Pass()
+            var tokens = Passes()
+            var links = Passes()
         }
 
-        /// The one that is valid now, and what is left of it.
-        private struct Pass {
-            var number = 0
-            var uses = 0
+        /// What was given out, and how often each may still be used.
+        private struct Passes {
+            private var left: [Int] = []
 
             mutating func issue(_ uses: Int) -> Int {
-                number += 1
-                self.uses = uses
-                return number
+                left.append(uses)
+                return left.count - 1
             }
 
             mutating func admits(_ number: Int?) -> Bool {
-                guard number == self.number, uses > 0 else { return false }
-                uses -= 1
+                guard let number, left.indices.contains(number), left[number] > 0 else { return false }
+                left[number] -= 1
                 return true
             }
         }

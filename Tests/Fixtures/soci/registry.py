@@ -94,6 +94,30 @@ def attach(repository, subject, descriptor):
     repository.put_manifest(json.dumps(top).encode(), INDEX, tag)
 
 
+def verify(name, check):
+    """Holds the first SOCI index of version 1 that is attached to an image to the format; returns what its zTOCs hold."""
+    repository = Repository(name)
+    data, media_type = repository.manifest(repository.tag)
+    referrers = json.loads(repository.manifest(digest(data).replace(":", "-"))[0])["manifests"]
+    kind = "application/vnd.amazon.soci.index.v1+json"
+    found = next(entry for entry in referrers if entry.get("artifactType") == kind)
+    bytes = repository.manifest(found["digest"])[0]
+    index = json.loads(bytes)
+    assert (digest(bytes), len(bytes)) == (found["digest"], found["size"])
+    assert index["mediaType"] == MANIFEST and index["subject"] == dict(mediaType=media_type, digest=digest(data), size=len(data))
+    assert index["config"] == dict(mediaType=kind, digest=digest(EMPTY), size=2) and repository.blob(digest(EMPTY)) == EMPTY
+    assert index["annotations"]["com.amazon.soci.build-tool-identifier"]
+    layers = {layer["digest"]: layer["mediaType"] for layer in json.loads(data)["layers"]}
+    report = []
+    for entry in index["layers"]:
+        layer = entry["annotations"]["com.amazon.soci.image-layer-digest"]
+        assert entry["mediaType"] == "application/octet-stream" and entry["annotations"]["com.amazon.soci.image-layer-mediaType"] == layers[layer]
+        content = repository.blob(entry["digest"])
+        assert (digest(content), len(content)) == (entry["digest"], entry["size"])
+        report.append(dict(check(repository.blob(layer), content), layer=layer))
+    return report
+
+
 def spoil(content, damage):
     """A lie of a kind that the format itself does not show."""
     if damage is None:
