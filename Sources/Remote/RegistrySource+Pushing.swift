@@ -6,16 +6,9 @@ extension RegistrySource {
     func push(blob bytes: [UInt8]) async throws(RemoteError) -> Bool {
         let digest = Digest(of: bytes)
         return try await askOrigin("blob \(digest) for \(repository)") { host throws(Fault) in
-            let known = try await host.send(RegistryRequest(repository: repository.path, place: "blobs/\(digest)", method: .HEAD))
-            if known.answer.status == 200, known.answer.length == nil || known.answer.length == UInt64(bytes.count) { return false }
-            let start = RegistryRequest(repository: repository.path, place: "blobs/uploads/", method: .POST, body: .init(bytes: ByteBuffer(), mediaType: Self.anyBytes))
-            let session = try await host.send(start)
-            guard session.answer.status == 202 else { throw await refusal(of: session.answer, by: host) }
-            await session.answer.drain()
-            let place = try host.target(of: session.answer, to: start)
-            guard let target = place.adding(query: "digest=\(TokenRequest.encoded("\(digest)"))") else {
-                throw Fault(.badAnswer(status: 202), "\(host.base.origin) gives a place for the upload that cannot be used")
-            }
+            // Each answer gives its place at the gate back before the next request: uploads side by side would wait for each other's.
+            if try await has(digest, UInt64(bytes.count), host) { return false }
+            let target = try await placeToUpload(digest, host)
             let upload = try await host.send(RegistryRequest(
                 repository: repository.path, place: "blobs/uploads/", method: .PUT, address: target,
                 body: .init(bytes: ByteBuffer(bytes: bytes), mediaType: Self.anyBytes)))
@@ -67,6 +60,23 @@ extension RegistrySource {
     /// Asks the registry itself.
     private func askOrigin<Value: Sendable>(_ subject: String, _ attempt: (RegistryHost) async throws(Fault) -> Value) async throws(RemoteError) -> Value {
         try await ask(Attempts(subject, hosts: hosts.suffix(1), configuration: configuration, counters: counters, logger: logger), attempt)
+    }
+
+    private func has(_ digest: Digest, _ size: UInt64, _ host: RegistryHost) async throws(Fault) -> Bool {
+        let known = try await host.send(RegistryRequest(repository: repository.path, place: "blobs/\(digest)", method: .HEAD))
+        await known.answer.drain()
+        return known.answer.status == 200 && (known.answer.length == nil || known.answer.length == size)
+    }
+
+    private func placeToUpload(_ digest: Digest, _ host: RegistryHost) async throws(Fault) -> Address {
+        let start = RegistryRequest(repository: repository.path, place: "blobs/uploads/", method: .POST, body: .init(bytes: ByteBuffer(), mediaType: Self.anyBytes))
+        let session = try await host.send(start)
+        guard session.answer.status == 202 else { throw await refusal(of: session.answer, by: host) }
+        await session.answer.drain()
+        guard let target = try host.target(of: session.answer, to: start).adding(query: "digest=\(TokenRequest.encoded("\(digest)"))") else {
+            throw Fault(.badAnswer(status: 202), "\(host.base.origin) gives a place for the upload that cannot be used")
+        }
+        return target
     }
 
     private func put(_ bytes: [UInt8], _ type: String, at selector: String, replacing tag: String?, _ host: RegistryHost) async throws(Fault) -> HTTPAnswer {
