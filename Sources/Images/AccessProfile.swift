@@ -150,6 +150,10 @@ extension AccessProfile {
 }
 
 extension AccessProfile.Layer {
+    /// Whether positions in the one mean the same in the other. A layer's digest decides its tar, however long an index says that is; a
+    /// packed space also depends on the table of contents.
+    func hasContent(of other: Self) -> Bool { digest == other.digest && space == other.space && (space == "tar" || contentBytes == other.contentBytes) }
+
     init(_ tree: LayerTree) {
         self.init(digest: tree.layer.descriptor.digest, space: tree.format.hasTableOfContents ? "packed" : "tar", contentBytes: tree.view.contentSize)
     }

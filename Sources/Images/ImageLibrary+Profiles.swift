@@ -124,7 +124,7 @@ extension ImageLibrary {
 
     private func prefetch(_ profile: AccessProfile, _ use: ImageUse) async {
         let layers = use.tree.layers
-        let plan = PrefetchPlan(profile, for: layers.map { $0.servesSpans ? (.init($0), $0.view) : nil }) { !layers[$0].hasSpan($1) }
+        let plan = PrefetchPlan(profile, for: layers.map { $0.servesSpans ? (.init($0), $0.view) : nil }, room: prefetchRoom) { !layers[$0].hasSpan($1) }
         guard !plan.batches.isEmpty else { return }
         use.update { $0.wantedSpans = plan.spanCount; $0.wantedBytes = plan.contentBytes; $0.isPrefetching = true }
         logger.info("fetching by the image's access profile", metadata: [
@@ -149,6 +149,13 @@ extension ImageLibrary {
     }
 
     private static var batchesInFlight: Int { 4 }
+
+    /// Of a store that is kept small not more than half is filled ahead: the end of a profile must not drive out its beginning.
+    private var prefetchRoom: UInt64 {
+        let disk = store.disk
+        let limits = store.limits
+        return [limits.maxSize, limits.maxContent].compactMap { $0?.bytes(ofDisk: UInt64(disk.f_blocks) &* UInt64(disk.f_frsize)) }.min().map { $0 / 2 } ?? .max
+    }
 
     // MARK: - By hand, and with an index from a registry
 

@@ -25,11 +25,14 @@ struct PrefetchPlan: Sendable, Equatable {
     private(set) var contentBytes: UInt64 = 0
 
     /// - Parameters:
+    ///   - room: bytes of content that may be fetched; the plan ends where they are used up.
     ///   - views: the layers of an image, lowest first, as `AccessProfile.Layer` has them; nil for one that cannot be fetched in parts.
     ///   - isWanted: whether a span of a layer is still missing.
-    init(_ profile: AccessProfile, for views: [(layer: AccessProfile.Layer, view: TreeView)?], isWanted: (_ slot: Int, _ span: Int) -> Bool) {
+    init(
+        _ profile: AccessProfile, for views: [(layer: AccessProfile.Layer, view: TreeView)?], room: UInt64 = .max, isWanted: (_ slot: Int, _ span: Int) -> Bool
+    ) {
         // A profile of another cut of the same content is right; of other content it is not.
-        let slots = profile.layers.map { layer in views.firstIndex { $0?.layer == layer } }
+        let slots = profile.layers.map { layer in views.firstIndex { $0?.layer.hasContent(of: layer) ?? false } }
         var seen: [Set<Int>] = Array(repeating: [], count: views.count)
         var window: [Batch] = []
         var windowBytes: UInt64 = 0
@@ -41,10 +44,11 @@ struct PrefetchPlan: Sendable, Equatable {
             }
             (window, windowBytes, windowLimit) = ([], 0, min(windowLimit * 2, Self.largestWindow))
         }
-        for touch in profile.touches {
+        touches: for touch in profile.touches {
             guard let slot = slots[touch.layer], let view = views[slot]?.view else { continue }
             for number in view.spanNumbers(in: touch.offset..<touch.offset + touch.length) where seen[slot].insert(number).inserted && isWanted(slot, number) {
                 let span = view.span(number)
+                guard contentBytes + span.length <= room else { break touches }
                 if let index = window.firstIndex(where: { $0.slot == slot }) { window[index].spans.append(number) } else { window.append(Batch(slot: slot, spans: [number])) }
                 spanCount += 1
                 sourceBytes += span.sourceLength

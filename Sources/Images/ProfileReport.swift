@@ -39,7 +39,7 @@ extension ImageLibrary {
             let touches = profile.touches.filter { $0.layer == place }
             var report = ProfileReport.Layer(
                 digest: layer.descriptor.digest, bytes: touches.reduce(0) { $0 &+ $1.length }, contentBytes: profile.layers[place].contentBytes)
-            if let tree = try storedTree(of: layer), AccessProfile.Layer(tree) == profile.layers[place] {
+            if let tree = try storedTree(of: layer), AccessProfile.Layer(tree).hasContent(of: profile.layers[place]) {
                 var spans: Set<Int> = []
                 for touch in touches { spans.formUnion(tree.view.spanNumbers(in: touch.offset..<touch.offset + touch.length)) }
                 report.spans = spans.count

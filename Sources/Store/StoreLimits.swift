@@ -18,7 +18,8 @@ public struct StoreLimits: Sendable, Equatable {
             }
         }
 
-        func bytes(ofDisk size: UInt64) -> UInt64 {
+        /// - Parameter size: of the disk, in bytes.
+        public func bytes(ofDisk size: UInt64) -> UInt64 {
             switch self {
             case .bytes(let bytes): bytes
             case .percent(let share): UInt64(Double(size) / 100 * share)

@@ -142,11 +142,8 @@ struct DaemonReport: Sendable {
 
     /// A limit of the store in bytes.
     func limit(_ which: KeyPath<StoreLimits, StoreLimits.Amount?>) -> UInt64? {
-        switch library.store.limits[keyPath: which] {
-        case .bytes(let bytes)?: bytes
-        case .percent(let share)?: UInt64(Double(UInt64(library.store.disk.f_blocks) &* UInt64(library.store.disk.f_frsize)) / 100 * share)
-        case nil: nil
-        }
+        let disk = library.store.disk
+        return library.store.limits[keyPath: which]?.bytes(ofDisk: UInt64(disk.f_blocks) &* UInt64(disk.f_frsize))
     }
 
     func json() async -> String {

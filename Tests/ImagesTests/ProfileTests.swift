@@ -297,6 +297,9 @@ import TreeIndex
             #expect(plan.batches.allSatisfy { $0.slot == 1 && $0.spans == $0.spans.sorted() })
             #expect(plan.batches.count > 2 && plan.batches.count < view.spanCount)
             for (one, next) in zip(plan.batches, plan.batches.dropFirst()) { #expect(try #require(one.spans.first) > #require(next.spans.last)) }
+            // What may not be fetched is the end of it.
+            let first = PrefetchPlan(profile, for: [(.init(layer), view)], room: 5 << 20) { _, _ in true }
+            #expect(first.contentBytes <= 5 << 20 && first.spanCount >= 2 && first.batches.flatMap(\.spans).sorted().last == view.spanCount - 1)
             // A layer whose content is another, or in another space, is left alone.
             var other = AccessProfile.Layer(layer)
             other.contentBytes += 1
