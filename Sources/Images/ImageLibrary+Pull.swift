@@ -73,6 +73,8 @@ extension ImageLibrary {
     private func fill(_ tree: LayerTree) async throws {
         try await tree.fetcher.bring(0..<tree.view.spanCount, for: .pull)
         await supply.fresh.settle()
+        // Readers can be served without the disk; who pulls wants to have it.
+        guard supply.fresh.isStoring else { throw StoreError.noSpace(store: store.path, freeBytes: store.freeSpace) }
         try await tree.assembleObjects()
     }
 

@@ -203,7 +203,8 @@ struct SpanFetcher: Sendable {
             rest.source += tree.view.span(number).sourceLength
             rest.content += tree.view.span(number).length
         }
-        guard decision.prefersRest(rest, now: .now) else { return }
+        // What would drive out other content is fetched by need for as long as it takes.
+        guard decision.prefersRest(rest, now: .now), supply.store.hasRoom(for: rest.content) else { return }
         let isFirst = flights.state.withLock { state in
             defer { state.isFetchingRest = true }
             return !state.isFetchingRest
