@@ -95,7 +95,7 @@ final class TarSpaceSeal {
 }
 
 /// A layer's tar from its spans in the store, and from the large files that took the place of some. Each span is held
-/// against its digest once more.
+/// against its digest once more before anything of it is given out, so that what has been damaged is not taken for a lie.
 final class TarSpaceReader: ByteReader {
     private let tree: LayerTree
     private var number = -1
@@ -105,13 +105,15 @@ final class TarSpaceReader: ByteReader {
     /// Where in the content space the open file begins.
     private var fileStart: UInt64 = 0
     private var isObject = false
-    private var hasher = DigestHasher()
+    private let block = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 64)
     private let tail: MemoryReader
 
     init(_ tree: LayerTree, tail: [UInt8] = []) {
         self.tree = tree
         self.tail = MemoryReader(tail)
     }
+
+    deinit { block.deallocate() }
 
     func read(into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         if position == spanEnd {
@@ -121,9 +123,8 @@ final class TarSpaceReader: ByteReader {
         let wanted = Int(min(UInt64(buffer.count), spanEnd - position))
         let part = UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted])
         guard let count = try file?.read(into: part, at: position - fileStart), count > 0 else { throw try damaged("it is cut short") }
-        hasher.update(UnsafeRawBufferPointer(rebasing: part[..<count]))
         position += UInt64(count)
-        if position == spanEnd { try close() }
+        if position == spanEnd { file = nil }
         return count
     }
 
@@ -134,7 +135,7 @@ final class TarSpaceReader: ByteReader {
             file = consume span
             fileStart = position
             isObject = false
-            return
+            return try check()
         }
         guard let large = tree.largeFile(at: next), let object = try tree.openObject(large), let start = tree.view.node(large).contentOffset else {
             tree.markMissing(next)
@@ -143,14 +144,23 @@ final class TarSpaceReader: ByteReader {
         file = consume object
         fileStart = start
         isObject = true
+        try check()
     }
 
-    private func close() throws {
-        file = nil
-        let found = hasher.finish()
+    /// Reads the span that has just been opened for its digest.
+    private func check() throws {
         let span = tree.view.span(number)
-        guard !span.flags.contains(.digestOfSource), let digest = span.digest, found != digest else { return }
-        throw try damaged("its bytes hash to \(found), not to \(digest)")
+        guard !span.flags.contains(.digestOfSource), let digest = span.digest else { return }
+        var hasher = DigestHasher()
+        var offset = position
+        while offset < spanEnd {
+            let part = UnsafeMutableRawBufferPointer(rebasing: block[..<Int(min(UInt64(block.count), spanEnd - offset))])
+            guard let count = try file?.read(into: part, at: offset - fileStart), count > 0 else { throw try damaged("it is cut short") }
+            hasher.update(UnsafeRawBufferPointer(rebasing: part[..<count]))
+            offset += UInt64(count)
+        }
+        let found = hasher.finish()
+        guard found == digest else { throw try damaged("its bytes hash to \(found), not to \(digest)") }
     }
 
     /// A span was right when it came, so its file has been damaged since, and goes. An object may never have been what the

@@ -19,9 +19,9 @@ struct MixedLayer {
         var files: [[UInt8]: [UInt8]] = [:]
         var members: [TarMember] = [.directory("d"), .file("d/empty", []), .symlink("link", to: "d/f1"), .file(bytes: Array("d/caf".utf8) + [0xe9], [1, 2, 3])]
         // Replaced by a later member: nobody reads its spans.
-        members.append(.file("d/replaced", Self.text(7 << 20, &random)))
+        members.append(.file("d/replaced", Self.text(8 << 20, &random)))
         for number in 0..<60 { members.append(.file("d/f\(number)", Self.text(Int.random(in: 1...90_000, using: &random), &random))) }
-        members.append(.file("d/large", Self.text((9 << 20) + 777, &random)))
+        members.append(.file("d/large", Self.text((6 << 20) + 777, &random)))
         members.append(.hardLink("d/hard", to: "d/large"))
         members.append(.file("d/random", random.bytes((5 << 20) + 1)))
         members.append(.file("d/threshold", Self.text(4 << 20, &random)))
@@ -62,7 +62,7 @@ struct MixedLayer {
 
     private static func cuts(_ count: Int, _ random: inout SeededGenerator) -> [Int] {
         var cuts: [Int] = [0]
-        while let last = cuts.last, last < count { cuts.append(min(count, last + Int.random(in: 1...3_000_000, using: &random))) }
+        while let last = cuts.last, last < count { cuts.append(min(count, last + Int.random(in: 1...1_500_000, using: &random))) }
         return cuts
     }
 
