@@ -36,6 +36,7 @@ public struct ZTOCScan {
     }
 
     private func make(_ buildTool: String) throws(ArchiveError) -> ZTOC {
+        guard size > 0 else { throw ArchiveError(.truncated, "the blob is empty") }
         var found: [Checkpoint] = []
         // soci takes a checkpoint when there is *more* than a span's worth since the last.
         let layer = try LayerReader(PositionedReader(read), cutsEvery: spanSize + 1) { found.append($0) }
