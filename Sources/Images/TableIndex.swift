@@ -4,6 +4,12 @@ import TreeIndex
 
 /// Makes a layer's index from its table of contents: the tree, and where in the blob every span is.
 enum TableIndex {
+    /// Bytes of content in a span, about; unlike in a tar, spans can be cut between any two files.
+    static let spanSize = 1 << 20
+    /// From this size a file has spans of its own, and becomes one object when they are here. In a tar its spans would be others'
+    /// too, so that it must be larger there to be worth it (`LayerUnpacker`).
+    static let largeFileSize: UInt64 = 1 << 20
+
     /// The content of one entry: where it will be in the content space.
     private struct Place {
         let entry: Int
@@ -53,7 +59,7 @@ enum TableIndex {
         guard !chunks.isEmpty, chunks.allSatisfy({ $0.digest != nil }) else {
             throw ArchiveError(.unsupported, subject: "table of contents", "entry \(number + 1) has content without a digest")
         }
-        return Place(entry: number, chunks: chunks, isLarge: item.entry.storedSize >= LayerUnpacker.largeFileSize)
+        return Place(entry: number, chunks: chunks, isLarge: item.entry.storedSize >= Self.largeFileSize)
     }
 }
 
@@ -68,7 +74,7 @@ extension [UInt8] {
     }
 }
 
-/// Groups chunks into spans of about `LayerUnpacker.spanSize`; a large file has spans of its own.
+/// Groups chunks into spans of about `TableIndex.spanSize`; a large file has spans of its own.
 private struct SpanCutter {
     /// Sources that lie further apart than this are not fetched in one piece, in bytes.
     private static let gapLimit: UInt64 = 64 << 10
@@ -91,7 +97,7 @@ private struct SpanCutter {
     private mutating func add(_ chunk: TOCChunk) {
         let length = contentEnd - (chunks.first?.contentStart ?? contentEnd)
         let follows = chunk.sourceOffset >= source.lowerBound && chunk.sourceOffset <= source.upperBound &+ Self.gapLimit
-        if !chunks.isEmpty, length + chunk.length > UInt64(LayerUnpacker.spanSize) || !follows { cut() }
+        if !chunks.isEmpty, length + chunk.length > UInt64(TableIndex.spanSize) || !follows { cut() }
         if chunks.isEmpty { source = chunk.sourceOffset..<chunk.sourceEnd }
         source = source.lowerBound..<max(source.upperBound, chunk.sourceEnd)
         chunks.append(ContentChunk(contentStart: contentEnd, length: chunk.length, sourceOffset: chunk.sourceOffset, innerOffset: chunk.innerOffset, digest: chunk.digest))

@@ -143,12 +143,14 @@ import TestSupport
     }
 
     @Test func whatIsUnmountedOutsideDoesNotLiveOnInside() async throws {
-        let mount = files.path + "/mount"
-        try await Shell.check("sh", ["-c", "mkdir \(mount) && mount -t tmpfs none \(mount)"])
-        async let result = run([], "touch mount/up; for i in $(seq 400); do mountpoint -q mount || { echo gone; exit 0; }; sleep 0.05; done; exit 1")
-        while (try? Shell.contents(ofFile: mount + "/up")) == nil { try await Task.sleep(for: .milliseconds(20)) }
-        try await Shell.check("umount", [mount])
+        // Shared, as systemd makes the mounts of a host.
+        let host = files.path + "/host"
+        try await Shell.check("sh", ["-c", "mkdir \(host) && mount -t tmpfs none \(host) && mount --make-shared \(host) && mkdir \(host)/mount && mount -t tmpfs none \(host)/mount"])
+        async let result = run([], "touch up; for i in $(seq 400); do mountpoint -q host/mount || { echo gone; exit 0; }; sleep 0.05; done; exit 1")
+        while (try? Shell.contents(ofFile: files.path + "/up")) == nil { try await Task.sleep(for: .milliseconds(20)) }
+        try await Shell.check("umount", [host + "/mount"])
         let (outcome, output, _) = try await result
+        try await Shell.check("umount", ["-l", host])
         #expect(outcome == .exited(0) && output == "gone\n")
     }
 
