@@ -64,9 +64,13 @@ final class FreshSpans: Sendable {
     /// Takes a verified span in. It can be read as soon as this returns.
     func insert(_ content: SpanBuffer, _ number: Int, of tree: LayerTree, _ permit: UrgencyGate.Permit) {
         let key = Key(contentKey: tree.contentKey, number: number)
-        let mustStart = state.withLock { state in
+        state.withLock { state in
             state.spans[key] = content
             count.store(state.spans.count, ordering: .releasing)
+        }
+        // Before it is on disk: whoever publishes the last span of a large file must find all the others accounted for.
+        tree.mark(number)
+        let mustStart = state.withLock { state in
             state.queue.append(Fresh(key: key, content: content, tree: tree, permit: permit))
             defer { state.isPublishing = true }
             return !state.isPublishing

@@ -176,7 +176,6 @@ struct SpanFetcher: Sendable {
             let outcome: any Error
             do {
                 try await supply.transfer(batch, of: tree) { number, result in
-                    if case .success = result { tree.mark(number) }
                     flights.end(batch, [number])
                     batch.land(number, result)
                 }
