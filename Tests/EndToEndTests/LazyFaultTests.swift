@@ -33,7 +33,7 @@ extension EndToEnd {
 
         @Test func randomFaultsEndInRightBytesOrAnError() async throws {
             let generator = SeededGenerator.named("randomFaultsEndInRightBytesOrAnError")
-            let wanted = Environment.current["LARDER_LAZY_FAULTS"].flatMap { Int($0) } ?? 150
+            let wanted = Environment.current["LARDER_LAZY_FAULTS"].flatMap { Int($0) } ?? 100
             let setting = try await blocking { try IndexedRegistry() }
             let tally = Tally()
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -114,6 +114,7 @@ private struct Round {
             }
         }
 
+        var areOver: Bool { state.withLock { $0.left == 0 } }
         var done: [FaultyProxy.Fault: Int] { state.withLock { $0.done } }
     }
 
@@ -151,8 +152,11 @@ private struct Round {
         let listing = setting.fixtures.truth("small"), rootfs = larder.rootfs(reference)
         let pull = way == .pull ? try Program([LarderCommand.binary, "pull", "--store", larder.store, reference], environment: larder.environment) : nil
         let checker = ["\(Checkout.fixtures)/check-reads", listing, rootfs, "\(seed)"]
-        let first = try Program.run(checker, limit: 120)
-        #expect(first.status == 0, "\(name): wrong answers\n\(first.text)\(first.errors)\n\(larder.log.suffix(3000))")
+        // A reader gives up after some errors; others come.
+        for _ in 0..<3 where !faults.areOver {
+            let first = try Program.run(checker, limit: 120)
+            #expect(first.status == 0, "\(name): wrong answers\n\(first.text)\(first.errors)\n\(larder.log.suffix(3000))")
+        }
         if let pull {
             let pulled = try pull.wait(limit: 120)
             // Done, or failed with a reason; never a crash.
