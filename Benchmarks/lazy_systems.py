@@ -14,6 +14,8 @@ from lazy_works import ENVIRONMENT
 from fixtures import conversion
 
 MEGABYTE = 1e6
+# What prepares a system must not keep the others waiting for ever.
+BOUNDED = ["timeout", "300"]
 
 
 def started(command, ready, log, seconds=120):
@@ -277,7 +279,7 @@ class LarderIndex(Larder):
         begun = time.perf_counter()
         self.record(store, reference)
         recorded = time.perf_counter()
-        run([self.larder, "index", "push", "--store", store, *self.pushing, reference])
+        run([*BOUNDED, self.larder, "index", "push", "--store", store, *self.pushing, reference])
         with open(done, "w") as file:
             json.dump({"record": recorded - begun, "push": time.perf_counter() - recorded}, file)
         shutil.rmtree(store)
@@ -298,7 +300,7 @@ class LarderProfile(LarderIndex):
 
     def record(self, store, reference):
         variables = "; ".join(f"export {name}={value}" for name, value in ENVIRONMENT.items())
-        run([self.larder, "profile", "record", "--store", store, reference, "--", "sh", "-ec", f"{variables}; {self.script}"])
+        run([*BOUNDED, self.larder, "profile", "record", "--store", store, reference, "--", "sh", "-ec", f"{variables}; {self.script}"])
 
 
 SYSTEMS = [System, Unpacked, Containerd, Ratarmount, Erofs, LarderPull, Larder, LarderEstargz, LarderIndex, LarderProfile]
