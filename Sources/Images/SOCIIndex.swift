@@ -28,8 +28,14 @@ enum SOCIIndex {
         for number in 0..<ztoc.spanCount {
             let span = ztoc.span(number)
             let length = span.content.upperBound - span.content.lowerBound
-            // A checkpoint between two blocks without content: nothing is ever read from there.
-            guard length > 0 else { continue }
+            if length == 0 {
+                // What lies there is part of the DiffID, and could not be found again for the proof.
+                guard span.content.lowerBound < ztoc.uncompressedSize else {
+                    throw ArchiveError(.unsupported, subject: "zTOC", "its span \(number) lies behind the end of the archive")
+                }
+                // A checkpoint between two blocks without content: nothing is ever read from there.
+                continue
+            }
             guard length <= spanLimit, span.source.upperBound - span.source.lowerBound <= spanLimit else {
                 throw ArchiveError(.limitExceeded, subject: "zTOC", "its span \(number) has \(length) bytes; at most \(spanLimit) are read at once")
             }

@@ -71,6 +71,7 @@ public struct ZTOC: Sendable, Equatable {
     public struct Span: Sendable, Equatable {
         /// The bytes of the blob, the one that is shared with the span before included.
         public var source: Range<UInt64>
+        /// Up to the end of the archive; empty for a span behind it.
         public var content: Range<UInt64>
         public var digest: Digest
     }
@@ -89,7 +90,8 @@ public struct ZTOC: Sendable, Equatable {
             let point = points[number]
             return Span(
                 source: point.sourceOffset..<(isLast ? compressedSize : points[number + 1].compressedOffset),
-                content: point.uncompressedOffset..<(isLast ? uncompressedSize : points[number + 1].uncompressedOffset), digest: spanDigests[number]
+                content: min(point.uncompressedOffset, uncompressedSize)..<(isLast ? uncompressedSize : min(points[number + 1].uncompressedOffset, uncompressedSize)),
+                digest: spanDigests[number]
             )
         case .none(let size):
             let start = UInt64(number) * size

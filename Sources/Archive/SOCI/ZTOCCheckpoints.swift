@@ -33,17 +33,18 @@ enum ZTOCCheckpoints {
                 compressedOffset: source, uncompressedOffset: content, bits: body[body.startIndex], window: body.dropFirst()
             ))
         }
-        try check(points, compressedSize, uncompressedSize)
+        try check(points, compressedSize)
         return .gzip(spanSize: spanSize, checkpoints: points)
     }
 
-    /// Offsets ascend. Of the content they may also stay: a gzip stream can have blocks without any.
-    private static func check(_ points: [ZTOC.Point], _ compressedSize: UInt64, _ uncompressedSize: UInt64) throws(ArchiveError) {
+    /// Offsets ascend. Of the content they may also stay: a gzip stream can have blocks without any. They may lie behind the end of
+    /// the archive, in what pads the tar.
+    private static func check(_ points: [ZTOC.Point], _ compressedSize: UInt64) throws(ArchiveError) {
         var source: UInt64 = 0
         var content: UInt64 = 0
         for (number, point) in points.enumerated() {
             guard point.compressedOffset > source, point.compressedOffset < compressedSize, point.bits < 8,
-                  point.uncompressedOffset >= content, point.uncompressedOffset <= uncompressedSize, number > 0 || point.uncompressedOffset == 0
+                  point.uncompressedOffset >= content, number > 0 || point.uncompressedOffset == 0
             else {
                 throw ArchiveError(.malformed, "checkpoint \(number) at byte \(point.compressedOffset) of the blob does not follow the one before, or lies behind its end")
             }
