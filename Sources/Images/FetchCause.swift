@@ -21,6 +21,9 @@ public enum FetchCause: Int, Sendable, CaseIterable {
     /// Who comes first where not all can.
     func isMoreUrgent(_ other: FetchCause) -> Bool { rawValue < other.rawValue }
 
+    /// Whether others on the host go first: nobody has asked for it yet.
+    var canWait: Bool { self == .profile || self == .fill }
+
     /// Ranges under way at once for one piece of work. Background work takes one: a reader who comes finds the link free.
     var width: Int { self == .fill ? 1 : 4 }
 

@@ -73,7 +73,11 @@ public final class ImageLibrary: Sendable {
         workers.start()
         unpackers = NIOThreadPool(numberOfThreads: threads)
         unpackers.start()
-        supply = Supply(store: store, remote: remote, workers: workers, threads: min(threads, System.coreCount), mayFetchRest: options.fetchesRest, logger: logger)
+        let idlers = NIOThreadPool(numberOfThreads: min(threads, System.coreCount))
+        idlers.start()
+        supply = Supply(
+            store: store, remote: remote, workers: workers, idlers: idlers, threads: min(threads, System.coreCount),
+            mayFetchRest: options.fetchesRest, logger: logger)
         self.options = options
         self.observer = observer
         // An open file that was evicted still takes its space, and one that stays open is not marked as used.
@@ -107,6 +111,7 @@ public final class ImageLibrary: Sendable {
         await remote.shutdown()
         await supply.fresh.settle()
         try? await unpackers.shutdownGracefully()
+        try? await supply.idlers.shutdownGracefully()
         try? await workers.shutdownGracefully()
     }
 

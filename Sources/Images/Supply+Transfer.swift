@@ -89,7 +89,7 @@ extension Supply {
     ) async -> Result<Void, any Error> {
         do {
             do {
-                try await keep(number, of: tree, compressed, at: start, permit)
+                try await keep(number, of: tree, compressed, at: start, permit, cause)
             } catch let error as ArchiveError {
                 // Wrong bytes are sometimes a passing fault of the way here, or of the disk. A second look at the source settles it.
                 let span = tree.view.span(number)
@@ -97,7 +97,7 @@ extension Supply {
                 let again = try SpanBuffer(Int(span.sourceLength))
                 try await receive(span.sourceOffset..<tree.sourceEnd(number), of: tree.layer, into: again, for: cause) { _ in }
                 do {
-                    try await keep(number, of: tree, again, at: span.sourceOffset, permit)
+                    try await keep(number, of: tree, again, at: span.sourceOffset, permit, cause)
                 } catch let error as ArchiveError {
                     throw ImageError.brokenPromise(
                         tree.layer.descriptor, "bytes \(span.sourceOffset) to \(tree.sourceEnd(number)) are not what its index promises: \(error)")
@@ -109,8 +109,11 @@ extension Supply {
         }
     }
 
-    private func keep(_ number: Int, of tree: LayerTree, _ compressed: SpanBuffer, at start: UInt64, _ permit: UrgencyGate.Permit) async throws {
-        try await workers.runIfActive {
+    private func keep(
+        _ number: Int, of tree: LayerTree, _ compressed: SpanBuffer, at start: UInt64, _ permit: UrgencyGate.Permit, _ cause: FetchCause
+    ) async throws {
+        try await (cause.canWait ? idlers : workers).runIfActive {
+            if cause.canWait { DedicatedThread.giveWay() }
             let began = ContinuousClock.now
             let span = tree.view.span(number)
             let content = try SpanBuffer(Int(span.length))

@@ -17,6 +17,8 @@ struct Supply: Sendable {
     let remote: Remote
     /// Threads for decompression and disk writes.
     let workers: NIOThreadPool
+    /// Threads for the same work where nobody waits for it. They give way to everything else on the host.
+    let idlers: NIOThreadPool
     let logger: Logger
     let activity: FetchActivity
     let descriptors = DescriptorCache()
@@ -28,10 +30,13 @@ struct Supply: Sendable {
 
     private static let memoryLimit = 64 << 20
 
-    init(store: Store, remote: Remote, workers: NIOThreadPool, threads: Int, mayFetchRest: Bool = true, logger: Logger) {
+    init(
+        store: Store, remote: Remote, workers: NIOThreadPool, idlers: NIOThreadPool, threads: Int, mayFetchRest: Bool = true, logger: Logger
+    ) {
         self.store = store
         self.remote = remote
         self.workers = workers
+        self.idlers = idlers
         self.logger = logger
         activity = FetchActivity(threads: threads, mayFetchRest: mayFetchRest)
     }
