@@ -129,7 +129,15 @@ extension ImageLibrary {
         let source = try remote.source(for: image.reference.repository)
         let subject = image.manifestDescriptor.digest
         var reports: [IndexReport] = []
-        for descriptor in try await source.referrers(of: subject, kinds: Set(IndexForm.allCases.map(\.artifactType))) {
+        let kinds = Set(IndexForm.allCases.map(\.artifactType))
+        // A source asks once, because nobody may wait for what a mount can do without. Here it is what was asked for.
+        let referrers: [Descriptor]
+        do {
+            referrers = try await source.referrers(of: subject, kinds: kinds)
+        } catch {
+            referrers = try await source.referrers(of: subject, kinds: kinds)
+        }
+        for descriptor in referrers {
             let form = descriptor.artifactType == IndexArtifact.type ? IndexForm.larder : .soci
             var report = IndexReport(reference: image.reference.description, image: subject, digest: descriptor.digest, format: form.rawValue)
             let bytes = try await source.manifest(descriptor)
