@@ -38,7 +38,7 @@ let package = Package(
         .target(name: "OCI", dependencies: ["CCrypto"], swiftSettings: optimised),
         .testTarget(name: "OCITests", dependencies: ["OCI"], swiftSettings: strict),
         .target(name: "Archive", dependencies: ["CZlib", "CZstd", "OCI"], swiftSettings: optimised),
-        .testTarget(name: "ArchiveTests", dependencies: ["Archive"], swiftSettings: strict),
+        .testTarget(name: "ArchiveTests", dependencies: ["Archive"], exclude: ["Fixtures"], swiftSettings: strict),
         .target(name: "TreeIndex", dependencies: ["Archive", "LinuxIO", "OCI"], swiftSettings: optimised),
         .testTarget(name: "TreeIndexTests", dependencies: ["TreeIndex"], swiftSettings: strict),
 
