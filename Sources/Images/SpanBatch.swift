@@ -60,6 +60,9 @@ final class SpanBatch: Sendable {
         }
     }
 
+    /// How many have a seat now.
+    var readers: Int { state.withLock { $0.seats.count } }
+
     func land(_ number: Int, _ result: Result<Void, any Error>) {
         let waiting = state.withLock { state in
             guard state.landed[number] == nil else { return [CheckedContinuation<Void, any Error>]() }

@@ -75,7 +75,7 @@ import TreeIndex
             let first = Task { try await lazy.read(3) }
             try await valve.arrived(1)
             let second = Task { try await lazy.read(3) }
-            while lazy.bench.library.fetchCounters.waitingReaders < 2 { await Task.yield() }
+            while lazy.tree.flights.state.withLock({ $0.underway[3]?.readers ?? 0 }) < 2 { await Task.yield() }
             first.cancel()
             await #expect(throws: CancellationError.self) { try await first.value }
             valve.open()
