@@ -20,7 +20,7 @@ public struct ImageStatus: Sendable, Codable {
         public var contentBytesHere: UInt64?
         /// The compressed blob is in the store.
         public var blobHere: Bool
-        /// Blob digest and DiffID of the whole layer are proven.
+        /// The DiffID of the whole layer is proven; its blob digest as well where the blob came whole.
         public var sealed: Bool
         /// Compressed bytes that this process has fetched, by cause (demand, ahead, profile, rest, fill, stream, pull); absent where it
         /// has fetched none.

@@ -10,7 +10,7 @@ import TreeIndex
 
 /// Where a layer's bytes come from: the store first, the blob in the store next, its registry last.
 struct Supply: Sendable {
-    /// The most that one span may take, in bytes. A span is about 1 MiB of content, or one chunk of a foreign tool.
+    /// The most that one span may take, in bytes. A span is 1 to 16 MiB of content, or one chunk of a foreign tool.
     static let spanLimit: UInt64 = 128 << 20
 
     let store: Store
