@@ -1,4 +1,5 @@
 import Archive
+import LinuxIO
 import OCI
 import Store
 import TreeIndex
@@ -40,7 +41,9 @@ extension ImageLibrary {
         try await restoreFlights.run(tree.contentKey) {
             let tail = try await self.tail(of: tree)
             do {
-                try await self.unpackers.runIfActive {
+                // Minutes of hashing for a large layer, and nobody waits for it.
+                try await self.supply.idlers.runIfActive {
+                    DedicatedThread.giveWay()
                     try TarSpaceSeal(tree, tail: tail).prove()
                     try self.publish(tree, sealedBy: tree.layer.diffID)
                 }
