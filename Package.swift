@@ -179,7 +179,7 @@ let package = Package(
         // MARK: all of it, on real mounts
         .testTarget(
             name: "EndToEndTests",
-            dependencies: ["OCI", "TestSupport", .product(name: "NIOPosix", package: "swift-nio")],
+            dependencies: ["LinuxIO", "OCI", "TestSupport"],
             swiftSettings: strict
         ),
     ]

@@ -41,11 +41,14 @@ public final class FaultyProxy: Sendable {
     }
 
     public let server: HTTPTestServer
+    /// Where signed links lead, if that is another origin.
+    private let storage: HTTPTestServer?
     private let plan: Plan
 
     public var host: String { server.host }
     public var url: String { server.url }
-    public var requests: [HTTPTestServer.Request] { server.requests }
+    /// What was asked for, of the storage after what was asked for of the registry.
+    public var requests: [HTTPTestServer.Request] { server.requests + (storage?.requests ?? []) }
 
     private final class Plan: Sendable {
         let choose: Mutex<@Sendable (HTTPTestServer.Request) -> Fault?>
@@ -57,15 +60,18 @@ public final class FaultyProxy: Sendable {
     ///   - front: stands between the faults and the server.
     public static func start(before upstream: String, front: Front? = nil) async throws -> FaultyProxy {
         let plan = Plan { _ in nil }
-        let server = try await HTTPTestServer.start { request in
+        let respond: @Sendable (HTTPTestServer.Request) async throws -> HTTPTestServer.Response = { request in
             let fault = plan.choose.withLock { $0 }(request)
             return try await Self.answer(request, upstream: upstream, fault: fault, front: front)
         }
-        return FaultyProxy(server: server, plan: plan)
+        let storage = front?.isElsewhere == true ? try await HTTPTestServer.start(respond) : nil
+        if let storage { front?.put(storage: storage.host) }
+        return FaultyProxy(server: try await HTTPTestServer.start(respond), storage: storage, plan: plan)
     }
 
-    private init(server: HTTPTestServer, plan: Plan) {
+    private init(server: HTTPTestServer, storage: HTTPTestServer?, plan: Plan) {
         self.server = server
+        self.storage = storage
         self.plan = plan
     }
 
@@ -79,7 +85,11 @@ public final class FaultyProxy: Sendable {
     }
 
     public func heal() { inject { _ in nil } }
-    public func stop() async { await server.stop() }
+
+    public func stop() async {
+        await server.stop()
+        await storage?.stop()
+    }
 
     private final class Counter: Sendable {
         private let left: Mutex<Int>
