@@ -25,9 +25,7 @@ struct ImageForRun {
         try await settings.withLibrary(create: true) { library in
             config = try JSONText.decode(Config.self, from: try await library.image(parsed).configBytes).config ?? config
         }
-        var template = Array("/tmp/larder-image.XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp", path: "/tmp/larder-image.XXXXXX") }
-        let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let directory = try TemporaryPlace.directory("larder-image")
         do {
             let helper = try mount("\(parsed)", at: directory)
             return MountedImage(path: directory, environment: config.Env ?? [], workingDirectory: config.WorkingDir ?? "", helper: helper) {
