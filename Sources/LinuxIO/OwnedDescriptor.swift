@@ -114,6 +114,20 @@ extension OwnedDescriptor {
         return bytes.count <= limit ? bytes : nil
     }
 
+    /// What comes from the descriptor's own position until its end, which may be a pipe's, or until it is `limit` bytes.
+    public borrowing func readToEnd(limit: Int) throws(SystemError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var block = [UInt8](repeating: 0, count: 1 << 16)
+        while bytes.count < limit {
+            let count = Glibc.read(raw, &block, min(block.count, limit - bytes.count))
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw SystemError("read") }
+            if count == 0 { break }
+            bytes += block.prefix(count)
+        }
+        return bytes
+    }
+
     /// Waits until content and all metadata are on disk.
     public borrowing func sync() throws(SystemError) {
         guard fsync(raw) == 0 else { throw SystemError("fsync") }

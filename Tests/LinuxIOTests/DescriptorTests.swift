@@ -26,6 +26,33 @@ import Testing
         #expect(try file.read(into: UnsafeMutableRawBufferPointer(start: nil, count: 0), at: 0) == 0)
     }
 
+    @Test func whatComesThroughAPipeIsReadToItsEnd() throws {
+        var ends: [Int32] = [-1, -1]
+        try #require(pipe(&ends) == 0)
+        let from = OwnedDescriptor(owning: ends[0])
+        let to = OwnedDescriptor(owning: ends[1])
+        try to.write(Array("one ".utf8))
+        try to.write(Array("two three".utf8))
+        #expect(try from.readToEnd(limit: 7) == Array("one two".utf8))
+        _ = consume to
+        #expect(try from.readToEnd(limit: 1000) == Array(" three".utf8))
+        #expect(try from.readToEnd(limit: 1000).isEmpty)
+        #expect(throws: SystemError.self) { try OwnedDescriptor.open(scratch.path, O_RDONLY | O_DIRECTORY).readToEnd(limit: 1) }
+    }
+
+    @Test(arguments: [0, 1, 65_535, 65_536, 65_537, 200_000])
+    func aFileIsReadFromItsPositionToItsEndOrTheLimit(size: Int) throws {
+        let content = (0..<size).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        let file = try scratch.directory.open("f", O_RDWR | O_CREAT)
+        try file.write(content, at: 0)
+        #expect(try file.readToEnd(limit: size + 1) == content)
+        lseek(file.raw, 0, SEEK_SET)
+        #expect(try file.readToEnd(limit: size) == content)
+        lseek(file.raw, 0, SEEK_SET)
+        #expect(try file.readToEnd(limit: size / 2) == Array(content.prefix(size / 2)))
+        #expect(try file.readToEnd(limit: size) == Array(content.dropFirst(size / 2)))
+    }
+
     @Test func anOffsetBeyondTheKernelsIsAnErrorAndNoTrap() throws {
         try scratch.write("f", "x")
         let file = try scratch.directory.open("f", O_RDWR)
