@@ -42,8 +42,7 @@ extension ImageLibrary {
             let tail = try await self.tail(of: tree)
             do {
                 // Minutes of hashing for a large layer, and nobody waits for it.
-                try await self.supply.idlers.runIfActive {
-                    DedicatedThread.giveWay()
+                try await self.supply.idly {
                     try TarSpaceSeal(tree, tail: tail).prove()
                     try self.publish(tree, sealedBy: tree.layer.diffID)
                 }

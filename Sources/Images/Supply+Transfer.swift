@@ -112,8 +112,7 @@ extension Supply {
     private func keep(
         _ number: Int, of tree: LayerTree, _ compressed: SpanBuffer, at start: UInt64, _ permit: UrgencyGate.Permit, _ cause: FetchCause
     ) async throws {
-        try await (cause.canWait ? idlers : workers).runIfActive {
-            if cause.canWait { DedicatedThread.giveWay() }
+        let work: @Sendable () throws -> Void = {
             let began = ContinuousClock.now
             let span = tree.view.span(number)
             let content = try SpanBuffer(Int(span.length))
@@ -122,6 +121,7 @@ extension Supply {
             activity.decoded(span.length, in: .now - began)
             fresh.insert(content, number, of: tree, permit)
         }
+        if cause.canWait { try await idly(work) } else { try await workers.runIfActive(work) }
     }
 }
 

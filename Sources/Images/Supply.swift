@@ -41,6 +41,14 @@ struct Supply: Sendable {
         activity = FetchActivity(threads: threads, mayFetchRest: mayFetchRest)
     }
 
+    /// Runs work that nobody waits for, on one of `idlers`.
+    func idly<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
+        try await idlers.runIfActive {
+            ThreadPriority.giveWay()
+            return try work()
+        }
+    }
+
     /// A range of a layer's blob, not verified by itself: the caller knows the digests of its parts.
     func bytes(_ range: Range<UInt64>, of layer: ImageLayer) async throws -> [UInt8] {
         let count = Int(range.upperBound - range.lowerBound)

@@ -44,8 +44,4 @@ public struct DedicatedThread: Sendable {
 
     /// Waits for its end.
     public func join() { pthread_join(handle, nil) }
-
-    /// From now on the calling thread gets the processor when others leave it. There is no way back without privilege, so this is for
-    /// threads that do nothing else.
-    public static func giveWay() { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 10) }
 }
