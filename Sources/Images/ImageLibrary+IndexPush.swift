@@ -130,14 +130,8 @@ extension ImageLibrary {
         let subject = image.manifestDescriptor.digest
         var reports: [IndexReport] = []
         let kinds = Set(IndexForm.allCases.map(\.artifactType))
-        // A source asks once, because nobody may wait for what a mount can do without. Here it is what was asked for.
-        let referrers: [Descriptor]
-        do {
-            referrers = try await source.referrers(of: subject, kinds: kinds)
-        } catch {
-            referrers = try await source.referrers(of: subject, kinds: kinds)
-        }
-        for descriptor in referrers {
+        // A mount can do without and asks once. Here they are what was asked for.
+        for descriptor in try await source.referrers(of: subject, kinds: kinds, retries: 1) {
             let form = descriptor.artifactType == IndexArtifact.type ? IndexForm.larder : .soci
             var report = IndexReport(reference: image.reference.description, image: subject, digest: descriptor.digest, format: form.rawValue)
             let bytes = try await source.manifest(descriptor)

@@ -23,8 +23,9 @@ public protocol BlobSource: Sendable {
     func blob(_ descriptor: Descriptor, range: Range<UInt64>?) async throws(RemoteError) -> BlobStream
 
     /// Manifests that name `subject` as theirs and are of one of these kinds (`ImageManifest.kind`); those added last come
-    /// last, as far as the source keeps an order. Asked once and not again: nobody should wait long for what may not be.
-    func referrers(of subject: Digest, kinds: Set<String>) async throws(RemoteError) -> [Descriptor]
+    /// last, as far as the source keeps an order.
+    /// - Parameter retries: how often to ask again where nobody answers, within what is configured.
+    func referrers(of subject: Digest, kinds: Set<String>, retries: Int) async throws(RemoteError) -> [Descriptor]
 
     /// Puts a blob there. False where it was there already.
     @discardableResult
@@ -37,9 +38,16 @@ public protocol BlobSource: Sendable {
     func delete(referrer: Digest, of subject: Digest) async throws(RemoteError)
 }
 
+extension BlobSource {
+    /// Asked once and not again: nobody should wait long for what may not be.
+    public func referrers(of subject: Digest, kinds: Set<String>) async throws(RemoteError) -> [Descriptor] {
+        try await referrers(of: subject, kinds: kinds, retries: 0)
+    }
+}
+
 /// A source that can only be read.
 extension BlobSource {
-    public func referrers(of subject: Digest, kinds: Set<String>) async throws(RemoteError) -> [Descriptor] { [] }
+    public func referrers(of subject: Digest, kinds: Set<String>, retries: Int) async throws(RemoteError) -> [Descriptor] { [] }
     public func push(blob bytes: [UInt8]) async throws(RemoteError) -> Bool { throw RemoteError(.configuration, name, "nothing can be written to it") }
     public func push(manifest: ImageManifest) async throws(RemoteError) -> Descriptor { throw RemoteError(.configuration, name, "nothing can be written to it") }
     public func delete(referrer: Digest, of subject: Digest) async throws(RemoteError) { throw RemoteError(.configuration, name, "nothing can be removed from it") }

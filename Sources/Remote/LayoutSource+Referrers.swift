@@ -5,7 +5,7 @@ import OCI
 
 /// Manifests that refer to others, in a layout on disk: entries of `index.json` whose document has a `subject`.
 extension LayoutSource {
-    func referrers(of subject: Digest, kinds: Set<String>) async throws(RemoteError) -> [Descriptor] {
+    func referrers(of subject: Digest, kinds: Set<String>, retries: Int) async throws(RemoteError) -> [Descriptor] {
         let what = "referrers of \(repository)@\(subject)"
         return try await blocking(what) { () throws(RemoteError) in
             let layout = try open(what).layout

@@ -5,12 +5,12 @@ extension RegistrySource {
     /// Pages of one answer that are read.
     private static let pageLimit = 16
 
-    func referrers(of subject: Digest, kinds: Set<String>) async throws(RemoteError) -> [Descriptor] {
+    func referrers(of subject: Digest, kinds: Set<String>, retries: Int) async throws(RemoteError) -> [Descriptor] {
         let what = "referrers of \(repository)@\(subject)"
-        var once = configuration
-        once.retries = 0
+        var configuration = configuration
+        configuration.retries = min(retries, configuration.retries)
         do throws(RemoteError) {
-            let found = try await ask(Attempts(what, hosts: hosts, configuration: once, counters: counters, logger: logger)) { host throws(Fault) in
+            let found = try await ask(Attempts(what, hosts: hosts, configuration: configuration, counters: counters, logger: logger)) { host throws(Fault) in
                 try await list(subject, kinds, host)
             }
             return found.filter { $0.artifactType.map { kinds.contains($0) } ?? false && MediaType.isManifest($0.mediaType) }
