@@ -59,28 +59,9 @@ struct RunExecution: Sendable {
     /// Checks instances whose last user was killed in the middle.
     private func recover() throws {
         for mount in mounts.caches {
-            guard let lease = leases[mount.name], let mark = lease.unclean else { continue }
-            let told = "cache '\(mount.name)' was left in the middle by \(mark.holder.summary)"
-            guard let preset = mount.preset, let check = preset.cache.check else {
-                // Nothing can tell; once said, it is as good as it will be.
-                if try lease.recover(check: { _ in true }) == .recovered { say("\(told); there is no check for it, so it is used as it is") }
-                continue
-            }
-            let environment = preparation.hostEnvironment.variables
-            var outcome: Preset.Check.Outcome?
-            let recovery = try lease.recover { (_: Directory) throws(SystemError) -> Bool in
-                say("\(told); checking it with `\(check.arguments.joined(separator: " "))`")
-                let result = try check.run(preset.preset, preset.cache, at: lease.path, environment: environment)
-                outcome = result
-                return result == .passed
-            }
-            switch recovery {
-            case .failed:
-                let reason = outcome == .unavailable ? "\(check.arguments[0]) is not installed here" : "the check failed"
-                say("cache '\(mount.name)': \(reason), so it is used as it is; `larder run --no-cache \(mount.id)` goes without it")
-            case .inUse: say("\(told); others use it now, so it is not checked")
-            case .recovered, .wasClean, .readOnly: break
-            }
+            try leases[mount.name]?.recover(
+                as: mount.preset, environment: preparation.hostEnvironment.variables,
+                advice: "`larder run --no-cache \(mount.id)` goes without it", say: say)
         }
     }
 

@@ -103,22 +103,9 @@ struct CacheMountHolder: Sendable {
 
     /// Checks what a crash has left, where the cache's preset knows how.
     private func recover(_ lease: Lease) throws {
-        guard let mark = lease.unclean else { return }
-        let told = "cache '\(cache)': \(mark.holder.summary) ended in the middle"
         let id = cache.text.split(separator: "/").last.map(String.init) ?? cache.text
-        guard let (preset, kind) = Preset.owning(cache: id), lease.settings.preset != nil, let check = kind.check else {
-            if try lease.recover(check: { _ in true }) == .recovered { Readiness.say("\(told); there is no check for it, so it is used as it is") }
-            return
-        }
-        let recovery = try lease.recover { (_: Directory) throws(SystemError) -> Bool in
-            Readiness.say("\(told); checking it with `\(check.arguments.joined(separator: " "))`")
-            return try check.run(preset, kind, at: lease.path, environment: ProcessInfo.processInfo.environment) == .passed
-        }
-        switch recovery {
-        case .failed: Readiness.say("\(told); the check did not pass, or cannot be made here")
-        case .inUse: Readiness.say("\(told); others use it now, so it is not checked")
-        case .wasClean, .recovered, .readOnly: break
-        }
+        let tool = lease.settings.preset == nil ? nil : Preset.owning(cache: id)
+        try lease.recover(as: tool, environment: ProcessInfo.processInfo.environment, say: Readiness.say)
     }
 
     /// Waits on a thread of its own for the kernel to say that the mount has gone.
