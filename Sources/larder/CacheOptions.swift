@@ -10,10 +10,7 @@ struct LockOptions: ParsableArguments {
     var lockTimeout: String?
 
     func limit() throws -> Duration? {
-        try lockTimeout.map { text in
-            guard let limit = Quantity.duration(text) else { throw Failure(.usage, "--lock-timeout '\(text)': use a duration such as 90s, 5m or 1h30m") }
-            return limit
-        }
+        try lockTimeout.map { try Settings.value(of: "--lock-timeout", $0, use: "a duration such as 90s, 5m or 1h30m", Quantity.duration) }
     }
 }
 

@@ -24,8 +24,6 @@ struct LimitOptions: ParsableArguments {
     }
 
     static func amount(_ text: String?, _ name: String) throws -> StoreLimits.Amount? {
-        guard let text else { return nil }
-        guard let amount = StoreLimits.Amount(text) else { throw Failure(.usage, "\(name) '\(text)': use a size such as 20g, or a share of the disk such as 50%") }
-        return amount
+        try text.map { try Settings.value(of: name, $0, use: "a size such as 20g, or a share of the disk such as 50%", StoreLimits.Amount.init) }
     }
 }

@@ -67,26 +67,20 @@ struct Settings: Sendable {
         // Absolute, because a daemon's log and status outlive the directory it was started in.
         storePath = Self.absolute(store.store ?? variables.text("STORE") ?? file.store ?? Store.defaultPath(environment: environment, uid: geteuid()) ?? "/var/lib/larder")
         let level = store.logLevel ?? variables.text("LOG_LEVEL") ?? file.logLevel ?? "info"
-        guard let logLevel = Logger.Level(rawValue: level.lowercased()) else { throw Failure(.usage, "log level '\(level)': use trace, debug, info, notice, warning or error") }
-        self.logLevel = logLevel
-        if let text = remote?.platform ?? variables.text("PLATFORM") ?? file.platform {
-            guard let platform = Platform(text) else { throw Failure(.usage, "platform '\(text)': use OS/ARCH, such as linux/amd64") }
-            self.platform = platform
-        } else {
-            platform = .host
-        }
+        logLevel = try Self.value(of: "log level", level, use: "trace, debug, info, notice, warning or error") { Logger.Level(rawValue: $0.lowercased()) }
+        platform = try (remote?.platform ?? variables.text("PLATFORM") ?? file.platform).map { text in
+            try Self.value(of: "platform", text, use: "OS/ARCH, such as linux/amd64", Platform.init)
+        } ?? .host
         allowOther = try variables.flag("ALLOW_OTHER") ?? file.allowOther ?? (geteuid() == 0)
         passthrough = try variables.flag("PASSTHROUGH") ?? file.passthrough ?? true
         fetchLimit = try Self.seconds(remote?.fetchTimeout ?? variables.number("FETCH_TIMEOUT") ?? file.fetchTimeout ?? 60, "fetch timeout")
         tagLifetime = try Self.seconds(variables.number("TAG_LIFETIME") ?? file.tagLifetime ?? 60, "tag lifetime")
         changeLimit = try Self.seconds(variables.number("CHANGE_TIMEOUT") ?? file.changeTimeout ?? 10, "change timeout")
         let policy = variables.text("PROFILES") ?? file.profiles ?? "auto"
-        guard policy == "auto" || policy == "off" else { throw Failure(.usage, "profiles '\(policy)': use auto or off") }
-        profiles = policy == "auto" ? .auto : .off
+        profiles = try Self.value(of: "profiles", policy, use: "auto or off") { $0 == "auto" ? .auto : $0 == "off" ? .off : nil }
         backgroundFill = try variables.flag("BACKGROUND_FILL") ?? file.backgroundFill ?? true
         let trust = remote?.indexTrust ?? variables.text("INDEX_TRUST") ?? file.indexTrust ?? IndexTrust.registry.rawValue
-        guard let indexTrust = IndexTrust(rawValue: trust) else { throw Failure(.usage, "index trust '\(trust)': use local, registry or none") }
-        self.indexTrust = indexTrust
+        indexTrust = try Self.value(of: "index trust", trust, use: "local, registry or none", IndexTrust.init)
         limits = StoreLimits(
             maxSize: try LimitOptions.amount(variables.text("MAX_SIZE") ?? file.maxSize, "maxSize"),
             minFree: try LimitOptions.amount(variables.text("MIN_FREE") ?? file.minFree, "minFree"),
@@ -101,6 +95,12 @@ struct Settings: Sendable {
         }
         for host in remote?.plainHttp ?? [] { hosts[host, default: .init()].plainHTTP = true }
         for host in hosts.keys where !Repository.isHost(host) { throw Failure(.usage, "'\(host)' is no host name") }
+    }
+
+    /// What `text` means where an option or a setting has it for its value.
+    static func value<Value>(of name: String, _ text: String, use wanted: String, _ parse: (String) -> Value?) throws -> Value {
+        guard let value = parse(text) else { throw Failure(.usage, "\(name) '\(text)': use \(wanted)") }
+        return value
     }
 
     static func absolute(_ path: String) -> String {

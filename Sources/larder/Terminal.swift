@@ -22,11 +22,14 @@ enum Terminal {
         }
     }
 
-    /// Prints a value as one JSON document, keys sorted so that output can be compared.
-    static func json(_ value: some Encodable) throws {
+    /// Prints a value as one JSON document.
+    static func json(_ value: some Encodable) throws { output(try text(of: value)) }
+
+    /// JSON, keys sorted so that output can be compared.
+    static func text(of value: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-        output(String(decoding: try encoder.encode(value), as: UTF8.self))
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
     /// Columns padded to their widest cell.

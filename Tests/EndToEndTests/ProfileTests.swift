@@ -38,7 +38,7 @@ extension EndToEnd {
         private final class Command {
             let scratch: TemporaryDirectory
             let store: String
-            let environment: [String: String]
+            var environment: [String: String]
 
             init() throws {
                 scratch = try TemporaryDirectory()
@@ -109,6 +109,22 @@ extension EndToEnd {
             #expect(try reports(try larder("profile", "ls", "--json")).count == 1)
             #expect(try larder("profile", "record", image, then: ["--", "/no/such/program"]).status == 127)
             #expect(try reports(try larder("profile", "ls", "--json")).count == 1)
+        }
+
+        /// Also when it is the command that fails, or the run: what recording needs is in $TMPDIR and goes with it.
+        @Test func recordingLeavesNothingInTheTemporaryDirectory() throws {
+            let registry = try RealRegistry(storage: try Fixtures.shared().registry)
+            let image = "\(registry.host)/larder/large:estargz"
+            let larder = try Command()
+            let temporary = try larder.scratch.subdirectory("temporary")
+            larder.environment["TMPDIR"] = temporary
+            for (program, status) in [("/bin/true", 0), ("/bin/false", 1), ("/no/such/program", 127)] {
+                #expect(try larder("profile", "record", image, then: ["--", program]).status == status)
+                #expect(try Program.check(["ls", "-A", temporary]) == "")
+            }
+            larder.environment["TMPDIR"] = temporary + "/none"
+            let failed = try larder("profile", "record", image, then: ["--", "/bin/true"])
+            #expect(failed.status == 125 && failed.errors.contains("\(temporary)/none/larder-profile."), "\(failed.errors)")
         }
 
         @Test(arguments: [true, false])

@@ -29,9 +29,7 @@ struct CacheCopy: AsyncParsableCommand {
     @Flag(name: .long, help: "Leave files that are there already as they are.")
     var keep = false
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var lock: LockOptions
     @OptionGroup var store: StoreOptions
 
@@ -75,7 +73,7 @@ struct CacheCopy: AsyncParsableCommand {
             throw error
         }
         try leases.release()
-        if json { return try Terminal.json(Document(cache: request.cache, files: result.files, bytes: result.bytes)) }
+        if output.json { return try Terminal.json(Document(cache: request.cache, files: result.files, bytes: result.bytes)) }
         Terminal.output("\(result.files.filesText), \(result.bytes.bytesText)")
     }
 

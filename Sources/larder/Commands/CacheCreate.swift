@@ -38,12 +38,11 @@ struct CachePolicyOptions: ParsableArguments {
 
     private static func value<Value>(_ option: String, _ text: String, _ wanted: String, _ parse: (String) -> Value?) throws -> Value? {
         if text == "none" { return nil }
-        guard let value = parse(text) else { throw Failure(.usage, "\(option) '\(text)': use \(wanted), or none") }
-        return value
+        return try Settings.value(of: option, text, use: "\(wanted), or none", parse)
     }
 }
 
-struct CacheCreate: ParsableCommand {
+struct CacheCreate: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "create", abstract: "Make a cache, or all caches of a preset.",
         discussion: "A cache is also made by whoever first uses it. A name that a preset has takes that preset's settings."
@@ -66,21 +65,16 @@ struct CacheCreate: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Permission bits of the directory (default: 0755).", valueName: "octal"))
     var mode: String?
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
-    func run() throws {
+    func run() async throws {
         let wanted = try caches().map { ($0, try settings($1)) }
         let library = try Settings(store: store).openCaches(create: true, command: "larder cache create")
-        var made: [CacheDefinition] = []
-        for (name, settings) in wanted {
+        try await Terminal.each(wanted, asJSON: output.json) { name, settings in
             try library.create(name, settings)
-            made.append(try library.definition(of: name))
-            if !json { Terminal.output("\(name)\t\(library.mainPath(of: name))") }
+            return (try library.definition(of: name), "\(name)\t\(library.mainPath(of: name))")
         }
-        if json { try Terminal.json(made) }
     }
 
     private func caches() throws -> [(CacheName, CacheSettings)] {
@@ -106,8 +100,7 @@ struct CacheCreate: ParsableCommand {
         try policy.apply(to: &settings)
         if uid != nil || gid != nil { settings.owner = CacheOwner(uid: uid ?? geteuid(), gid: gid ?? getegid()) }
         if let mode {
-            guard let bits = UInt32(mode, radix: 8), bits <= 0o7777 else { throw Failure(.usage, "--mode '\(mode)': use octal digits such as 0775") }
-            settings.mode = bits
+            settings.mode = try Settings.value(of: "--mode", mode, use: "octal digits such as 0775") { UInt32($0, radix: 8).flatMap { $0 <= 0o7777 ? $0 : nil } }
         }
         return settings
     }
@@ -121,9 +114,7 @@ struct CacheSet: ParsableCommand {
 
     @OptionGroup var policy: CachePolicyOptions
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     func run() throws {
@@ -134,7 +125,7 @@ struct CacheSet: ParsableCommand {
         try policy.apply(to: &changed)
         try library.update(name) { settings in try? policy.apply(to: &settings) }
         let definition = try library.definition(of: name)
-        if json { return try Terminal.json(definition) }
+        if output.json { return try Terminal.json(definition) }
         Terminal.output("\(name): \(definition.settings.summary)")
     }
 }

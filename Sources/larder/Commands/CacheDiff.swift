@@ -23,9 +23,7 @@ struct CacheDiff: AsyncParsableCommand {
     @Flag(name: .long, help: "Exit with 1 where there is a difference.")
     var exitCode = false
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var lock: LockOptions
     @OptionGroup var store: StoreOptions
 
@@ -52,7 +50,7 @@ struct CacheDiff: AsyncParsableCommand {
         }
         var documents: [Document] = []
         var isDifferent = false
-        let printsJSON = json
+        let printsJSON = output.json
         try TreeDifference.find(from: directory(sides[0]), to: directory(sides[1]), depth: content ? .content : .times) { change in
             isDifferent = true
             let document = Self.document(change)
@@ -63,7 +61,7 @@ struct CacheDiff: AsyncParsableCommand {
                 Terminal.output("\(document.kind.prefix(1).uppercased() == "R" ? "D" : document.kind.prefix(1).uppercased()) \(document.path)\(document.directory ? "/" : "")\(aspects)")
             }
         }
-        if json { try Terminal.json(documents) }
+        if output.json { try Terminal.json(documents) }
         if exitCode && isDifferent { throw ExitCode(1) }
     }
 

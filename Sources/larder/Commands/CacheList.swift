@@ -7,9 +7,7 @@ struct CacheList: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Add their sizes, which takes a walk through all files.")
     var size = false
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     func run() throws {
@@ -24,7 +22,7 @@ struct CacheList: ParsableCommand {
                 Terminal.error("larder: \(error)")
             }
         }
-        if json { return try Terminal.json(documents) }
+        if output.json { return try Terminal.json(documents) }
         let now = Moment.now
         Terminal.list(
             ["NAME", "SHARING", "INSTANCES", "IN USE", "LAST USE", "PRESET"] + (size ? ["SIZE"] : []),
@@ -43,15 +41,13 @@ struct CacheInspect: ParsableCommand {
     @Argument(help: ArgumentHelp("Its name.", valueName: "name"), completion: CacheCompletion.name)
     var name: String
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     func run() throws {
         let library = try Settings(store: store).openCaches(command: "larder cache inspect")
         let cache = try CacheDocument(try library.name(name), library, sizes: true)
-        if json { return try Terminal.json(cache) }
+        if output.json { return try Terminal.json(cache) }
         Terminal.output("\(cache.id)\n  mounted as  caches/\(cache.encoded)\n  directory   \(cache.instances.first?.path ?? "-")\n  created     \(cache.created.localText)\n  preset      \(cache.preset ?? "none")\n  policy      \(cache.policy)\n")
         Terminal.list(
             ["INSTANCE", "SIZE", "CONTENT", "FILES", "LAST USE", "STATE"],
@@ -74,9 +70,7 @@ struct CacheRemove: ParsableCommand {
     @Argument(help: ArgumentHelp("Names.", valueName: "name"), completion: CacheCompletion.name)
     var names: [String]
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     private struct Removed: Encodable {
@@ -87,13 +81,13 @@ struct CacheRemove: ParsableCommand {
     func run() throws {
         let library = try Settings(store: store).openCaches(command: "larder cache rm")
         var removed: [Removed] = []
-        defer { if json { try? Terminal.json(removed) } }
+        defer { if output.json { try? Terminal.json(removed) } }
         for text in names {
             let name = try library.name(text)
             let size = try library.size(of: name).allocatedBytes
             try library.remove(name)
             removed.append(Removed(id: name.text, freedBytes: size))
-            if !json { Terminal.output("\(name): removed, \(size.bytesText) freed") }
+            if !output.json { Terminal.output("\(name): removed, \(size.bytesText) freed") }
         }
     }
 }

@@ -9,12 +9,11 @@ struct CachePresets: ParsableCommand {
     @Argument(help: ArgumentHelp("Only this one, with the reasons.", valueName: "preset"), completion: CacheCompletion.preset)
     var name: String?
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
     func run() throws {
         guard let name else {
-            if json { return try Terminal.json(Preset.all) }
+            if output.json { return try Terminal.json(Preset.all) }
             return Terminal.list(
                 ["PRESET", "CACHE", "SHARING", "MERGED", "DEFAULT DIRECTORY"],
                 Preset.all.flatMap { preset in
@@ -22,7 +21,7 @@ struct CachePresets: ParsableCommand {
                 })
         }
         let preset = try Self.named(name)
-        if json { return try Terminal.json(preset) }
+        if output.json { return try Terminal.json(preset) }
         Terminal.output("\(preset.name): \(preset.summary)")
         for cache in preset.caches {
             Terminal.output("\n  cache \(cache.id) at \(cache.target)")

@@ -32,32 +32,23 @@ struct CachePrune: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("What shall be free on the store's disk.", valueName: "size"))
     var minFree: String?
 
-    @Option(name: .long, help: ArgumentHelp("Keep what was used within this time.", valueName: "duration"))
-    var keepDuration: String?
-
-    @Flag(name: .shortAndLong, help: "Say what would go, and leave it.")
-    var dryRun = false
-
-    @Flag(name: .shortAndLong, help: "Name every file.")
-    var verbose = false
-
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var keep: KeepOptions
+    @OptionGroup var options: PruneOptions
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     func run() throws {
         let filters = try filter.map { try CacheFilter($0) }
-        let keep = try keepDuration.map { try Self.parse("--keep-duration", $0, Quantity.duration) }
-        let limit = try maxSize.map { try Self.parse("--max-size", $0, Quantity.bytes) }
-        let free = try minFree.map { try Self.parse("--min-free", $0, Quantity.bytes) }
+        let keep = try keep.duration
+        let limit = try maxSize.map { try Settings.value(of: "--max-size", $0, use: "a size such as 10g", Quantity.bytes) }
+        let free = try minFree.map { try Settings.value(of: "--min-free", $0, use: "a size such as 10g", Quantity.bytes) }
         let library = try Settings(store: store).openCaches(command: "larder cache prune")
         let chosen = try (names.isEmpty ? library.names() : names.map { try library.name($0) }).filter { name in
             guard !filters.isEmpty else { return true }
             let subject = try CacheFilter.Subject(name, library)
             return filters.contains { $0.accepts(subject) }
         }
-        let run = PruneRun(library: library, keep: keep, dryRun: dryRun)
+        let run = PruneRun(library: library, keep: keep, dryRun: options.dryRun)
         let reports: [PruneReport]
         if all {
             reports = try run.whole(chosen)
@@ -66,13 +57,8 @@ struct CachePrune: ParsableCommand {
         } else {
             reports = try run.files(chosen)
         }
-        if json { return try Terminal.json(reports.map { PruneDocument($0, dryRun) }) }
+        if output.json { return try Terminal.json(reports.map { PruneDocument($0, options.dryRun) }) }
         print(reports)
-    }
-
-    private static func parse<Value>(_ option: String, _ text: String, _ parse: (String) -> Value?) throws -> Value {
-        guard let value = parse(text) else { throw Failure(.usage, "\(option) '\(text)': use \(Value.self == Duration.self ? "a duration such as 48h" : "a size such as 10g")") }
-        return value
     }
 
     private func print(_ reports: [PruneReport]) {
@@ -81,12 +67,12 @@ struct CachePrune: ParsableCommand {
             case .pinned: Terminal.output("\(report.cache): pinned, left alone")
             case .inUse(let holders): Terminal.output("\(report.cache): in use, left alone\(holders.first.map { " (\($0.summary))" } ?? "")")
             case nil:
-                if verbose { for file in report.removed { Terminal.output("  \(String(decoding: file.path, as: UTF8.self))") } }
+                if options.verbose { for file in report.removed { Terminal.output("  \(String(decoding: file.path, as: UTF8.self))") } }
                 let what = report.isWhole ? "all of it" : UInt64(report.removed.count).filesText
-                Terminal.output("\(report.cache): \(what), \(report.freedBytes.bytesText) \(dryRun ? "would be freed" : "freed"), \(report.keptBytes.bytesText) kept")
+                Terminal.output("\(report.cache): \(what), \(report.freedBytes.bytesText) \(options.freed), \(report.keptBytes.bytesText) kept")
             }
         }
-        Terminal.output("\(reports.reduce(0) { $0 + $1.freedBytes }.bytesText) \(dryRun ? "would be freed" : "freed")")
+        Terminal.output("\(reports.reduce(0) { $0 + $1.freedBytes }.bytesText) \(options.freed)")
     }
 }
 

@@ -10,16 +10,14 @@ struct CacheUsage: ParsableCommand {
     @Argument(help: ArgumentHelp("Names; all caches where none is given.", valueName: "name"), completion: CacheCompletion.name)
     var names: [String] = []
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     func run() throws {
         let library = try Settings(store: store).openCaches(command: "larder cache du")
         let chosen = try names.isEmpty ? library.names() : names.map { try library.name($0) }
         let documents = try chosen.map { try CacheDocument($0, library, sizes: true) }
-        if json { return try Terminal.json(documents) }
+        if output.json { return try Terminal.json(documents) }
         var rows: [[String]] = []
         for cache in documents {
             for instance in cache.instances {

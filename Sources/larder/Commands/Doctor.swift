@@ -11,9 +11,7 @@ struct Doctor: AsyncParsableCommand {
         discussion: "Exits with 1 when something is missing that mounting needs."
     )
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     private enum Verdict: String, Encodable {
@@ -34,7 +32,7 @@ struct Doctor: AsyncParsableCommand {
     func run() async throws {
         let settings = try Settings(store: store)
         let checks = [kernel(), device(), library(), helper(), allowOther(), passthrough(), descriptors(), space(settings), storeCheck(settings), stale()]
-        if json {
+        if output.json {
             try Terminal.json(checks)
         } else {
             for check in checks {

@@ -17,9 +17,7 @@ struct Du: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Show the layers of each image.")
     var verbose = false
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     func run() throws {
@@ -30,7 +28,7 @@ struct Du: ParsableCommand {
             throw Failure(.notFound, "\(reference): the store does not know it; see larder image ls")
         }
         let report = try store.report(on: references.isEmpty ? nil : references)
-        if json { return try Terminal.json(report) }
+        if output.json { return try Terminal.json(report) }
         let now = Moment.now
         var rows: [[String]] = []
         for image in report.images {

@@ -11,16 +11,13 @@ struct ImageCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(commandName: "ls", abstract: "List known images and how much of each is here.")
 
-        @Flag(name: .long, help: "Print JSON.")
-        var json = false
-
-        @OptionGroup var remote: RemoteOptions
-        @OptionGroup var store: StoreOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var images: ImageOptions
 
         func run() async throws {
-            try await Settings(store: store, remote: remote).withLibrary(create: false) { library in
+            try await images.settings().withLibrary(create: false) { library in
                 let statuses = try await library.knownImages().map { library.status(of: $0) }.sorted { $0.reference < $1.reference }
-                if json {
+                if output.json {
                     try Terminal.json(statuses)
                 } else {
                     Terminal.table([["REFERENCE", "DIGEST", "PLATFORM", "LAYERS", "SIZE", "HERE"]] + statuses.map { status in
@@ -37,17 +34,13 @@ struct ImageCommand: AsyncParsableCommand {
         @Argument(help: ArgumentHelp("The image.", valueName: "ref"))
         var reference: String
 
-        @Flag(name: .long, help: "Print JSON.")
-        var json = false
-
-        @OptionGroup var remote: RemoteOptions
-        @OptionGroup var store: StoreOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var images: ImageOptions
 
         func run() async throws {
-            let settings = try Settings(store: store, remote: remote)
-            try await settings.withLibrary(create: true) { library in
-                let status = library.status(of: try await library.image(try settings.reference(reference)))
-                if json {
+            try await images.withImage(reference, create: true) { library, image in
+                let status = library.status(of: image)
+                if output.json {
                     try Terminal.json(status)
                 } else {
                     Terminal.output("\(status.reference)\n  digest    \(status.digest)\n  platform  \(status.platform)\n  created   \(status.created ?? "unknown")\n  size      \(status.size.bytesText) compressed\n  ChainID   \(status.chainID.map { "\($0)" } ?? "none")\n")
@@ -72,22 +65,16 @@ struct ImageCommand: AsyncParsableCommand {
         @Argument(help: ArgumentHelp("Images.", valueName: "ref"))
         var references: [String]
 
-        @Flag(name: .long, help: "Print JSON.")
-        var json = false
-
-        @OptionGroup var remote: RemoteOptions
-        @OptionGroup var store: StoreOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var images: ImageOptions
 
         func run() async throws {
-            let settings = try Settings(store: store, remote: remote)
+            let settings = try images.settings()
             try await settings.withLibrary(create: false) { library in
-                var reports: [RemovalReport] = []
-                for reference in references {
+                try await Terminal.each(references, asJSON: output.json) { reference in
                     let report = try await library.remove(try settings.reference(reference))
-                    reports.append(report)
-                    if !json { Terminal.output("\(report.reference): removed \(report.objects) objects, \(report.bytes.bytesText)") }
+                    return (report, "\(report.reference): removed \(report.objects) objects, \(report.bytes.bytesText)")
                 }
-                if json { try Terminal.json(reports) }
             }
         }
     }

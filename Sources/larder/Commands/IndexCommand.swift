@@ -32,26 +32,20 @@ struct IndexPush: AsyncParsableCommand {
     @Flag(name: .long, inversion: .prefixedNo, help: "Push the image's access profile, if there is one.")
     var profile = true
 
-    @Flag(name: .shortAndLong, help: "Show no progress.")
-    var quiet = false
-
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var progress: ProgressOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var images: ImageOptions
 
     func run() async throws {
-        var settings = try Settings(store: store, remote: remote)
-        if store.logLevel == nil { settings.logLevel = .warning }
+        let settings = try images.quietSettings()
         let reference = try settings.reference(reference)
-        let bars = quiet ? nil : ProgressBars(interactive: Terminal.isInteractive)
+        let bars = progress.bars
         try await settings.withLibrary(create: true, observer: { bars?.show($0) }) { library in
             // What the tag means now is what others will get.
             let image = try await library.image(reference, refresh: true)
             let report = try await library.pushIndexes(of: image, as: format, profile: profile)
-            if json { return try Terminal.json(report) }
-            if !quiet {
+            if output.json { return try Terminal.json(report) }
+            if !progress.quiet {
                 for layer in report.layers { Terminal.error("\(layer.layer.short): index of \(layer.size.bytesText)") }
                 for layer in report.omitted { Terminal.error("\(layer.layer.short): none, \(layer.reason)") }
                 if let profile = report.profile { Terminal.error("access profile of \(profile.bytesText)") }
@@ -67,17 +61,13 @@ struct IndexList: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The image.", valueName: "ref"))
     var reference: String
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var images: ImageOptions
 
     func run() async throws {
-        let settings = try Settings(store: store, remote: remote)
-        try await settings.withLibrary(create: true) { library in
-            let reports = try await library.indexes(of: try await library.image(try settings.reference(reference)))
-            if json { return try Terminal.json(reports) }
+        try await images.withImage(reference, create: true) { library, image in
+            let reports = try await library.indexes(of: image)
+            if output.json { return try Terminal.json(reports) }
             Terminal.table([["DIGEST", "FORMAT", "LAYERS", "SIZE", "PROFILE"]] + reports.map { report in
                 ["\(report.digest)", report.format, "\(report.layers.count)", report.layers.reduce(0) { $0 + $1.size }.bytesText, report.profile?.bytesText ?? "-"]
             })
@@ -100,30 +90,24 @@ struct IndexRemove: AsyncParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Which to remove where no digest is given: larder or soci.", valueName: "format"), completion: .list(IndexForm.allCases.map(\.rawValue)))
     var format = IndexForm.larder
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var images: ImageOptions
 
     func run() async throws {
-        let settings = try Settings(store: store, remote: remote)
         let wanted = try digests.map { text in
             guard let digest = Digest(text) else { throw Failure(.usage, "'\(text)' is no digest; use sha256:HEX") }
             return digest
         }
-        try await settings.withLibrary(create: true) { library in
-            let image = try await library.image(try settings.reference(reference))
+        try await images.withImage(reference, create: true) { library, image in
             let reports = try await library.indexes(of: image)
             if let unknown = wanted.first(where: { digest in !reports.contains { $0.digest == digest } }) {
                 throw Failure(.notFound, "\(image.reference): \(unknown) is no index of it; see larder index ls")
             }
             let removed = reports.filter { wanted.isEmpty ? $0.format == format.rawValue : wanted.contains($0.digest) }
-            for report in removed {
+            try await Terminal.each(removed, asJSON: output.json) { report in
                 try await library.removeIndex(report.digest, of: image)
-                if !json { Terminal.output("\(report.reference) removed \(report.digest)") }
+                return (report, "\(report.reference) removed \(report.digest)")
             }
-            if json { try Terminal.json(removed) }
         }
     }
 }

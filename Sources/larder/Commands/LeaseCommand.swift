@@ -15,9 +15,7 @@ struct LeaseList: ParsableCommand {
     @Argument(help: ArgumentHelp("Only this cache.", valueName: "cache"), completion: CacheCompletion.name)
     var cache: String?
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     func run() throws {
@@ -28,7 +26,7 @@ struct LeaseList: ParsableCommand {
             _ = try library.definition(of: name)
             return try library.leases(on: name)
         } ?? library.leases()
-        if json { return try Terminal.json(leases) }
+        if output.json { return try Terminal.json(leases) }
         Terminal.list(
             ["TOKEN", "CACHE", "SHARING", "INSTANCE", "SINCE", "HOLDER"],
             leases.map { lease in
@@ -46,15 +44,13 @@ struct LeaseShow: ParsableCommand {
     @Argument(help: ArgumentHelp("Its token, or the beginning of it.", valueName: "token"), completion: CacheCompletion.lease)
     var token: String
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     func run() throws {
         let library = try Settings(store: store).openCaches(command: "larder lease show")
         let lease = try library.lease(token)
-        if json { return try Terminal.json(lease) }
+        if output.json { return try Terminal.json(lease) }
         Terminal.table([
             ["token", lease.token], ["cache", lease.cache.text], ["sharing", lease.sharing.rawValue + (lease.readOnly ? ", read-only" : "")],
             ["instance", lease.instanceText], ["directory", library.path(of: lease)], ["since", lease.since.description], ["epoch", "\(lease.epoch)"],
@@ -83,9 +79,7 @@ struct LeaseBreak: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Time for the holder to end by itself.", valueName: "duration"))
     var grace = "10s"
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     private struct Document: Encodable {
@@ -94,7 +88,7 @@ struct LeaseBreak: ParsableCommand {
     }
 
     func run() throws {
-        guard let grace = Quantity.duration(grace) else { throw Failure(.usage, "--grace '\(grace)': use a duration such as 10s") }
+        let grace = try Settings.value(of: "--grace", grace, use: "a duration such as 10s", Quantity.duration)
         let library = try Settings(store: store).openCaches(command: "larder lease break")
         let full = (try? library.lease(token).token) ?? token
         switch try library.breakLease(full, force: force, grace: grace) {
@@ -108,7 +102,7 @@ struct LeaseBreak: ParsableCommand {
     }
 
     private func report(_ token: String, _ outcome: String, _ text: String) throws {
-        if json { try Terminal.json(Document(token: token, outcome: outcome)) } else { Terminal.output("lease \(token): \(text)") }
+        if output.json { try Terminal.json(Document(token: token, outcome: outcome)) } else { Terminal.output("lease \(token): \(text)") }
     }
 }
 

@@ -19,50 +19,41 @@ extension ImageCommand {
         @Argument(help: ArgumentHelp("Images.", valueName: "ref"))
         var references: [String]
 
-        @Flag(name: .long, help: "Print JSON.")
-        var json = false
-
-        @OptionGroup var remote: RemoteOptions
-        @OptionGroup var store: StoreOptions
+        @OptionGroup var output: OutputOptions
+        @OptionGroup var images: ImageOptions
 
         func run() async throws {
-            let settings = try Settings(store: store, remote: remote)
+            let settings = try images.settings()
             let references = try references.map { try settings.reference($0) }
             try await settings.withLibrary(create: true) { library in
-                var results: [PinResult] = []
-                for reference in references {
+                try await Terminal.each(references, asJSON: output.json) { reference in
                     if try library.store.storedImage(reference) == nil { _ = try await library.image(reference) }
                     let changed = try library.store.setPinned(reference, true) ?? false
-                    results.append(PinResult(reference: "\(reference)", pinned: true, changed: changed))
-                    if !json { Terminal.output("\(reference): \(changed ? "pinned" : "was pinned already")") }
+                    let result = PinResult(reference: "\(reference)", pinned: true, changed: changed)
+                    return (result, "\(reference): \(changed ? "pinned" : "was pinned already")")
                 }
-                if json { try Terminal.json(results) }
             }
         }
     }
 
-    struct Unpin: ParsableCommand {
+    struct Unpin: AsyncParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Let the store's limits decide about images again.")
 
         @Argument(help: ArgumentHelp("Images.", valueName: "ref"))
         var references: [String]
 
-        @Flag(name: .long, help: "Print JSON.")
-        var json = false
-
+        @OptionGroup var output: OutputOptions
         @OptionGroup var store: StoreOptions
 
-        func run() throws {
+        func run() async throws {
             let settings = try Settings(store: store)
             let references = try references.map { try settings.reference($0) }
             let store = try settings.openStore(create: false)
-            var results: [PinResult] = []
-            for reference in references {
+            try await Terminal.each(references, asJSON: output.json) { reference in
                 guard let changed = try store.setPinned(reference, false) else { throw ImageError.unknownReference(reference) }
-                results.append(PinResult(reference: "\(reference)", pinned: false, changed: changed))
-                if !json { Terminal.output("\(reference): \(changed ? "no longer pinned" : "was not pinned")") }
+                let result = PinResult(reference: "\(reference)", pinned: false, changed: changed)
+                return (result, "\(reference): \(changed ? "no longer pinned" : "was not pinned")")
             }
-            if json { try Terminal.json(results) }
         }
     }
 }

@@ -23,16 +23,13 @@ struct ProfileCommand: AsyncParsableCommand {
 struct ProfileList: AsyncParsableCommand {
     static let configuration = CommandConfiguration(commandName: "ls", abstract: "List the images that have a profile.")
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var images: ImageOptions
 
     func run() async throws {
-        try await Settings(store: store, remote: remote).withLibrary(create: false) { library in
+        try await images.settings().withLibrary(create: false) { library in
             let reports = try await library.knownImages().compactMap { try library.profileReport(of: $0) }.sorted { $0.reference < $1.reference }
-            if json { return try Terminal.json(reports) }
+            if output.json { return try Terminal.json(reports) }
             Terminal.list(["REFERENCE", "DIGEST", "ORIGIN", "FILES", "READ", "CREATED"], reports.map { report in
                 [report.reference, report.digest.short, report.origin.rawValue, "\(report.files)", report.shareText, report.created ?? "-"]
             })
@@ -46,18 +43,13 @@ struct ProfileShow: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The image.", valueName: "ref"))
     var reference: String
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var images: ImageOptions
 
     func run() async throws {
-        let settings = try Settings(store: store, remote: remote)
-        try await settings.withLibrary(create: false) { library in
-            let image = try await library.image(try settings.reference(reference))
+        try await images.withImage(reference, create: false) { library, image in
             guard let report = try library.profileReport(of: image) else { throw Failure.noProfile(image) }
-            if json { try Terminal.json(report) } else { report.print() }
+            if output.json { try Terminal.json(report) } else { report.print() }
         }
     }
 }
@@ -68,11 +60,10 @@ struct ProfileRemove: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("Images.", valueName: "ref"))
     var references: [String]
 
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var images: ImageOptions
 
     func run() async throws {
-        let settings = try Settings(store: store, remote: remote)
+        let settings = try images.settings()
         try await settings.withLibrary(create: false) { library in
             for reference in references {
                 let image = try await library.image(try settings.reference(reference))
@@ -91,13 +82,10 @@ struct ProfileExport: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The file.", valueName: "file"), completion: .file())
     var file: String?
 
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var images: ImageOptions
 
     func run() async throws {
-        let settings = try Settings(store: store, remote: remote)
-        try await settings.withLibrary(create: false) { library in
-            let image = try await library.image(try settings.reference(reference))
+        try await images.withImage(reference, create: false) { library, image in
             guard let bytes = try library.profileBytes(of: image) else { throw Failure.noProfile(image) }
             guard let file, file != "-" else { return Terminal.write(String(decoding: bytes, as: UTF8.self), to: STDOUT_FILENO) }
             try OwnedDescriptor.open(file, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644).write(bytes)
@@ -116,13 +104,10 @@ struct ProfileImport: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("The file; - for standard input.", valueName: "file"), completion: .file())
     var file: String
 
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var images: ImageOptions
 
     func run() async throws {
-        let settings = try Settings(store: store, remote: remote)
-        try await settings.withLibrary(create: true) { library in
-            let image = try await library.image(try settings.reference(reference))
+        try await images.withImage(reference, create: true) { library, image in
             let bytes = try ProfileFile.read(file == "-" ? "/dev/stdin" : file)
             do { try library.setProfile(bytes, for: image) } catch let error as ProfileError { throw Failure(.failed, "\(file): \(error)") }
         }
@@ -130,19 +115,14 @@ struct ProfileImport: AsyncParsableCommand {
 }
 
 enum ProfileFile {
-    /// The bytes of a file that may be a pipe, up to one more than a profile may have.
-    static func read(_ path: String) throws -> [UInt8] {
+    /// The bytes of a file that may be a pipe, up to one more than a profile may have: so what is too large can be told.
+    static func read(_ path: String) throws(SystemError) -> [UInt8] {
         let file = try OwnedDescriptor.open(path, O_RDONLY)
-        var bytes: [UInt8] = []
-        var block = [UInt8](repeating: 0, count: 1 << 16)
-        while bytes.count <= Store.profileLimit {
-            let count = Glibc.read(file.raw, &block, block.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else { throw SystemError("read", path: path) }
-            if count == 0 { break }
-            bytes += block.prefix(count)
+        do throws(SystemError) {
+            return try file.readToEnd(limit: Store.profileLimit + 1)
+        } catch {
+            throw SystemError("read", path: path, code: error.code)
         }
-        return bytes
     }
 }
 

@@ -42,8 +42,7 @@ struct ProfileRecord: AsyncParsableCommand {
     @Flag(name: .long, help: "Print JSON on standard error when it is done, after what the command says.")
     var json = false
 
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var images: ImageOptions
 
     @Argument(parsing: .postTerminator, help: ArgumentHelp("The command and its arguments, behind --.", valueName: "command"))
     var command: [String] = []
@@ -53,33 +52,19 @@ struct ProfileRecord: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let settings = try Settings(store: store, remote: remote)
+        let settings = try images.settings()
         let image = try settings.reference(reference)
-        let signal = Mutex<Int32>(0)
-        do {
-            let file = try Self.temporaryFile()
+        await ForegroundRun.end { run in
+            let file = try TemporaryPlace.file("larder-profile")
             defer { unlink(file) }
-            let session = RunSession(
-                try request(), caches: CacheLibrary(try settings.openStore(create: true), command: "larder profile record"),
+            let caches = CacheLibrary(try settings.openStore(create: true), command: "larder profile record")
+            let outcome = try await run(RunSession(
+                try request(image), caches: caches,
                 openImage: { name in
-                    try await ImageForRun(settings: settings, store: store, remote: remote, recording: name == "\(image)" ? file : nil).open(name)
-                }, say: { Terminal.error("larder: \($0)") })
-            let task = Task { try await session.run() }
-            try SignalForwarding.whileWaiting { number in
-                signal.withLock { $0 = number }
-                task.cancel()
-            }
-            let outcome = try await task.value
+                    try await ImageForRun(settings: settings, store: images.store, remote: images.remote, recording: name == "\(image)" ? file : nil).open(name)
+                }, say: { Terminal.error("larder: \($0)") }))
             try await keep(file, image, outcome, settings)
-            switch outcome {
-            case .exited(let code): Glibc.exit(code)
-            case .signalled(let number): SignalForwarding.end(by: number)
-            }
-        } catch {
-            let number = signal.withLock { $0 }
-            if number != 0 { SignalForwarding.end(by: number) }
-            Terminal.error("larder: \((error as? Failure ?? Failure(error)).message)")
-            Glibc.exit(RunCommand.code(of: error))
+            return outcome
         }
     }
 
@@ -98,34 +83,19 @@ struct ProfileRecord: AsyncParsableCommand {
             guard !bytes.isEmpty else { throw Failure(.failed, "nothing was recorded: the mount of \(reference) ended early") }
             try library.setProfile(bytes, for: image)
             guard let report = try library.profileReport(of: image) else { throw Failure(.failed, "the profile of \(reference) cannot be read back") }
-            if json {
-                let encoder = JSONEncoder()
-                encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-                return Terminal.error(String(decoding: try encoder.encode(report), as: UTF8.self))
-            }
+            if json { return Terminal.error(try Terminal.text(of: report)) }
             let spans = report.layers.compactMap(\.spans).reduce(0, +)
             let source = report.layers.compactMap(\.sourceBytes).reduce(0, +)
             Terminal.error("larder: recorded \(report.files) files, \(report.shareText), in \(fixed(report.seconds, 1)) s: \(spans) spans, \(source.bytesText) to fetch")
         }
     }
 
-    private static func temporaryFile() throws -> String {
-        var template = Array("/tmp/larder-profile.XXXXXX".utf8CString)
-        let descriptor = mkstemp(&template)
-        guard descriptor >= 0 else { throw SystemError("mkstemp", path: "/tmp/larder-profile.XXXXXX") }
-        close(descriptor)
-        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
-
-    private func request() throws -> RunRequest {
-        guard let current = getcwd(nil, 0) else { throw Failure(.failed, "the current directory: \(String(cString: strerror(errno)))") }
-        defer { free(current) }
-        var request = RunRequest(command: RunCommand.rawCommand(command), currentDirectory: String(cString: current))
+    private func request(_ image: Reference) throws -> RunRequest {
+        var request = try RunRequest(here: command)
         request.mounts = mount
         request.workingDirectory = workdir
         request.variables = env
-        request.root = "images/\(try Settings(store: store, remote: remote).reference(reference))"
-        request.descriptorLimit = Larder.originalDescriptorLimit.map { (UInt64($0.rlim_cur), UInt64($0.rlim_max)) }
+        request.root = "images/\(image)"
         return request
     }
 }

@@ -24,8 +24,7 @@ struct Prune: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Also what known images need, and indexes.")
     var all = false
 
-    @Option(name: .long, help: ArgumentHelp("Keep what was used within this time.", valueName: "duration"))
-    var keepDuration: String?
+    @OptionGroup var keep: KeepOptions
 
     @Option(
         name: [.long, .customLong("keep-storage"), .customLong("max-size")],
@@ -38,15 +37,8 @@ struct Prune: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("As much is kept even when less than that is free.", valueName: "size"))
     var reservedSpace: String?
 
-    @Flag(name: .shortAndLong, help: "Say what would go, and leave it.")
-    var dryRun = false
-
-    @Flag(name: .shortAndLong, help: "Name every file.")
-    var verbose = false
-
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var options: PruneOptions
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     func run() throws {
@@ -54,19 +46,16 @@ struct Prune: ParsableCommand {
         var request = PruneRequest()
         request.filters = try filter.map { try FilterExpression($0, fields: PruneRequest.fields) }
         request.all = all
-        if let keepDuration {
-            guard let keep = Quantity.duration(keepDuration) else { throw Failure(.usage, "--keep-duration '\(keepDuration)': use a duration such as 48h") }
-            request.keep = keep
-        }
+        if let keep = try keep.duration { request.keep = keep }
         let given = StoreLimits(
             maxSize: try LimitOptions.amount(maxUsedSpace, "--max-used-space"), minFree: try LimitOptions.amount(minFreeSpace, "--min-free-space"),
             reserved: try LimitOptions.amount(reservedSpace, "--reserved-space"))
         // What is configured is for whoever chooses nothing himself.
         request.limits = given.isEmpty && !all && filter.isEmpty ? settings.limits : given
         if request.limits.reserved == nil { request.limits.reserved = given.reserved }
-        let report = try settings.openStore(create: false).prune(request, dryRun: dryRun)
+        let report = try settings.openStore(create: false).prune(request, dryRun: options.dryRun)
         let groups = PrunedGroup.groups(of: report)
-        if json { return try Terminal.json(Document(dryRun: dryRun, removed: groups, report, files: verbose)) }
+        if output.json { return try Terminal.json(Document(dryRun: options.dryRun, removed: groups, report, files: options.verbose)) }
         let now = Moment.now
         if !groups.isEmpty {
             Terminal.list(
@@ -79,11 +68,11 @@ struct Prune: ParsableCommand {
                     ]
                 })
         }
-        if verbose { for file in report.evicted { Terminal.output("  \(file.path)") } }
+        if options.verbose { for file in report.evicted { Terminal.output("  \(file.path)") } }
         if report.openFiles > 0 { Terminal.output("\(UInt64(report.openFiles).filesText) (\(report.openBytes.bytesText)) left alone: open") }
         if report.missingBytes > 0 { Terminal.output("\(report.missingBytes.bytesText) above the limits: what is left is open, pinned, being worked at, or small") }
         let kept = report.before.all - min(report.before.all, report.freedBytes)
-        Terminal.output("\(report.freedBytes.bytesText) \(dryRun ? "would be freed" : "freed"), \(kept.bytesText) kept")
+        Terminal.output("\(report.freedBytes.bytesText) \(options.freed), \(kept.bytesText) kept")
     }
 
     private struct Document: Encodable {

@@ -14,34 +14,27 @@ struct Pull: AsyncParsableCommand {
     @Argument(help: ArgumentHelp("Images, such as debian:12 or registry.example:5000/team/app:1.", valueName: "ref"))
     var references: [String]
 
-    @Flag(name: .shortAndLong, help: "Show no progress.")
-    var quiet = false
+    @OptionGroup var progress: ProgressOptions
 
     @Flag(name: .long, help: "Print the status of each image as JSON.")
     var json = false
 
     @OptionGroup var limits: LimitOptions
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var images: ImageOptions
 
     func run() async throws {
-        var settings = try Settings(store: store, remote: remote)
-        // Progress says what a person wants to know; the log keeps to what is wrong.
-        if store.logLevel == nil { settings.logLevel = .warning }
+        var settings = try images.quietSettings()
         settings.limits = try limits.over(settings.limits)
         let references = try references.map { try settings.reference($0) }
-        let bars = quiet ? nil : ProgressBars(interactive: Terminal.isInteractive)
+        let bars = progress.bars
         try await settings.withLibrary(create: true, observer: { bars?.show($0) }) { library in
-            var statuses: [ImageStatus] = []
-            for reference in references {
-                if !quiet { Terminal.error("\(reference)") }
+            try await Terminal.each(references, asJSON: json) { reference in
+                if !progress.quiet { Terminal.error("\(reference)") }
                 let image = try await library.pull(reference)
-                statuses.append(library.status(of: image))
-                if !json { Terminal.output("\(reference) \(image.manifestDescriptor.digest)") }
+                return (library.status(of: image), "\(reference) \(image.manifestDescriptor.digest)")
             }
             // What was pulled is above the limits at worst until now.
             try library.store.enforceLimits()
-            if json { try Terminal.json(statuses) }
         }
     }
 }

@@ -67,8 +67,7 @@ struct RunCommand: AsyncParsableCommand {
     @Flag(name: .long, help: "Say nothing about waiting for caches.")
     var waitQuiet = false
 
-    @OptionGroup var remote: RemoteOptions
-    @OptionGroup var store: StoreOptions
+    @OptionGroup var images: ImageOptions
 
     @Argument(parsing: .captureForPassthrough, help: ArgumentHelp("The command and its arguments.", valueName: "command"))
     var command: [String] = []
@@ -76,46 +75,19 @@ struct RunCommand: AsyncParsableCommand {
     func run() async throws {
         // From its first word on everything is the command's, also what looks like an option of ours. Only alone it is for us.
         if ["--help", "-h"].contains(command.first) { throw CleanExit.helpRequest(self) }
-        let settings = try Settings(store: store, remote: remote)
+        let settings = try images.settings()
         let request = try request(settings)
         let name = request.command.first.map { String(decoding: $0.split(separator: UInt8(ascii: "/")).last ?? [], as: UTF8.self) } ?? ""
-        let signal = Mutex<Int32>(0)
-        let outcome: Outcome
-        do {
-            let session = RunSession(
-                request, caches: CacheLibrary(try settings.openStore(create: true), command: "larder run \(name)"),
-                openImage: { try await ImageForRun(settings: settings, store: store, remote: remote).open($0) }, say: { Terminal.error("larder: \($0)") })
-            let task = Task { try await session.run() }
-            try SignalForwarding.whileWaiting { number in
-                signal.withLock { $0 = number }
-                task.cancel()
-            }
-            outcome = try await task.value
-        } catch {
-            let number = signal.withLock { $0 }
-            if number != 0 { SignalForwarding.end(by: number) }
-            Terminal.error("larder: \((error as? Failure ?? Failure(error)).message)")
-            Glibc.exit(Self.code(of: error))
-        }
-        switch outcome {
-        case .exited(let code): Glibc.exit(code)
-        case .signalled(let number): SignalForwarding.end(by: number)
-        }
-    }
-
-    /// 125 as docker has it, so that the command's own codes are told from ours.
-    static func code(of error: any Error) -> Int32 {
-        switch error as? RunError {
-        case .programNotFound: 127
-        case .programNotExecutable: 126
-        default: 125
+        await ForegroundRun.end { run in
+            let caches = CacheLibrary(try settings.openStore(create: true), command: "larder run \(name)")
+            return try await run(RunSession(
+                request, caches: caches, openImage: { try await ImageForRun(settings: settings, store: images.store, remote: images.remote).open($0) },
+                say: { Terminal.error("larder: \($0)") }))
         }
     }
 
     private func request(_ settings: Settings) throws -> RunRequest {
-        guard let current = getcwd(nil, 0) else { throw Failure(.failed, "the current directory: \(String(cString: strerror(errno)))") }
-        defer { free(current) }
-        var request = RunRequest(command: Self.rawCommand(command), currentDirectory: String(cString: current))
+        var request = try RunRequest(here: command)
         request.mounts = mount
         request.presets = preset
         request.secrets = secret
@@ -127,21 +99,8 @@ struct RunCommand: AsyncParsableCommand {
         request.variables = env
         request.root = root
         request.isQuiet = waitQuiet
-        request.descriptorLimit = Larder.originalDescriptorLimit.map { (UInt64($0.rlim_cur), UInt64($0.rlim_max)) }
         for text in from where !text.contains("=") { throw Failure(.usage, "--from '\(text)': use NAME=DIR or NAME=images/REF") }
-        if let lockTimeout {
-            guard let limit = Quantity.duration(lockTimeout) else { throw Failure(.usage, "--lock-timeout '\(lockTimeout)': use a time such as 30s or 5m") }
-            request.lockTimeout = limit
-        }
+        request.lockTimeout = try lockTimeout.map { try Settings.value(of: "--lock-timeout", $0, use: "a time such as 30s or 5m", Quantity.duration) }
         return request
-    }
-
-    /// The command byte for byte: a `String` would replace what is not UTF-8.
-    static func rawCommand(_ command: [String]) -> [[UInt8]] {
-        let words = command.first == "--" ? command.dropFirst() : command[...]
-        let count = Int(CommandLine.argc)
-        return (max(0, count - words.count)..<count).compactMap { CommandLine.unsafeArgv[$0] }.map { word in
-            Array(UnsafeBufferPointer(start: UnsafeRawPointer(word).assumingMemoryBound(to: UInt8.self), count: strlen(word)))
-        }
     }
 }

@@ -23,8 +23,7 @@ struct Status: AsyncParsableCommand {
             """
     )
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
+    @OptionGroup var output: OutputOptions
 
     @Flag(name: .shortAndLong, help: "Show it again and again, until Ctrl-C.")
     var watch = false
@@ -35,7 +34,7 @@ struct Status: AsyncParsableCommand {
     @OptionGroup var store: StoreOptions
 
     func validate() throws {
-        if watch && json { throw ValidationError("--watch draws for people; read status.json at the mount point again and again for JSON") }
+        if watch && output.json { throw ValidationError("--watch draws for people; read status.json at the mount point again and again for JSON") }
         if interval != nil && !watch { throw ValidationError("--interval is for --watch") }
     }
 
@@ -71,17 +70,16 @@ struct Status: AsyncParsableCommand {
                 files: part(usage.objects)
             )
         } catch StoreError.missing {}
-        if json { return try Terminal.json(document) }
+        if output.json { return try Terminal.json(document) }
         print(document, settings.storePath)
     }
 
     private func watchMounts() throws -> Never {
         var duration = Duration.seconds(isatty(STDOUT_FILENO) == 1 ? 1 : 5)
         if let interval {
-            guard let given = Quantity.duration(interval), given >= .milliseconds(50), given <= .seconds(3600) else {
-                throw Failure(.usage, "--interval '\(interval)': use a time from 50ms to 1h, such as 2s")
+            duration = try Settings.value(of: "--interval", interval, use: "a time from 50ms to 1h, such as 2s") { text in
+                Quantity.duration(text).flatMap { $0 >= .milliseconds(50) && $0 <= .seconds(3600) ? $0 : nil }
             }
-            duration = given
         }
         try StatusWatch(interval: duration) { try LarderMount.all().map(Self.look) }.run()
     }

@@ -16,9 +16,7 @@ struct Unmount: ParsableCommand {
     @Flag(name: .shortAndLong, help: "Take it off the tree now, and end it when nothing uses it any more.")
     var lazy = false
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     private struct Document: Encodable {
@@ -31,13 +29,13 @@ struct Unmount: ParsableCommand {
         let path = LarderMount.resolve(directory)
         if let mount = try CacheMount(at: path) {
             try mount.unmount(lazily: lazy, in: try? settings.openCaches(command: "larder umount"))
-            if json { try Terminal.json(Document(mountPoint: path, lazy: lazy)) }
+            if output.json { try Terminal.json(Document(mountPoint: path, lazy: lazy)) }
             return
         }
         guard try LarderMount.all().contains(where: { $0.path == path }) else {
             throw Failure(.notFound, "\(directory): no Larder mount")
         }
         try LarderMount.unmount(directory, lazily: lazy)
-        if json { try Terminal.json(Document(mountPoint: path, lazy: lazy)) }
+        if output.json { try Terminal.json(Document(mountPoint: path, lazy: lazy)) }
     }
 }

@@ -11,15 +11,13 @@ struct Verify: AsyncParsableCommand {
     @Flag(name: .long, help: "Move what is damaged out of the way, so that it is fetched again.")
     var repair = false
 
-    @Flag(name: .long, help: "Print JSON.")
-    var json = false
-
+    @OptionGroup var output: OutputOptions
     @OptionGroup var store: StoreOptions
 
     func run() async throws {
         let store = try Settings(store: store).openStore(create: false)
         let bar = Mutex(ContinuousClock.now)
-        let interactive = Terminal.isInteractive && !json
+        let interactive = Terminal.isInteractive && !output.json
         let report = try await store.verify(repair: repair) { progress in
             guard interactive else { return }
             bar.withLock { last in
@@ -29,7 +27,7 @@ struct Verify: AsyncParsableCommand {
             }
         }
         if interactive { Terminal.write("\r\u{1B}[K", to: 2) }
-        if json {
+        if output.json {
             try Terminal.json(Document(report))
         } else {
             for finding in report.findings { Terminal.output("\(finding)") }
