@@ -18,10 +18,11 @@ public final class TemporaryDirectory: Sendable {
 
     public func directory() throws(SystemError) -> Directory { try Directory(path) }
 
-    /// Writes a file, makes its parents, and returns its path.
+    /// Writes a file, makes its parents, and returns its path. A program can be run at once: see `install`.
     @discardableResult
     public func write(_ name: String, _ bytes: some Collection<UInt8>, mode: mode_t = 0o644) throws(SystemError) -> String {
         let directory = try directory()
+        guard mode & 0o111 == 0 else { return try install(try write(name + ".text", bytes), mode, path + "/" + name) }
         if let slash = name.lastIndex(of: "/") { try directory.makeDirectories(String(name[..<slash])) }
         let file = try directory.open(name, O_WRONLY | O_CREAT | O_TRUNC, mode: mode)
         var failure: SystemError?
@@ -31,6 +32,15 @@ public final class TemporaryDirectory: Sendable {
         if let failure { throw failure }
         guard fchmod(file.raw, mode) == 0 else { throw SystemError("fchmod", path: name) }
         return path + "/" + name
+    }
+
+    /// Another process writes what is to be run. A descriptor of ours that is open for writing could be inherited by a program
+    /// that another thread starts at this moment, and the kernel runs nothing that somebody may write to.
+    private func install(_ text: String, _ mode: mode_t, _ path: String) throws(SystemError) -> String {
+        let arguments = ["-m", String(mode, radix: 8), text, path]
+        guard try ChildProcess("install", arguments, logPath: "/dev/null").wait() == 0 else { throw SystemError("install", path: path, code: EIO) }
+        unlink(text)
+        return path
     }
 
     @discardableResult
