@@ -56,13 +56,22 @@ struct FaultTests {
         }
     }
 
+    /// Only where the network is silent a clock ends the request. A slow answer must not be taken for silence: it would be asked
+    /// for again, when the fault has passed.
+    private func stallingSoon(_ fault: FaultyProxy.Fault, _ adjust: (inout RemoteConfiguration) -> Void = { _ in }) -> RemoteConfiguration {
+        quietConfiguration {
+            if fault == .stalls { $0.stallTimeout = .seconds(1) }
+            adjust(&$0)
+        }
+    }
+
     @Test func aFaultThatPassesIsSurvivedOrNamed() async throws {
         let image = try await TestImage.make()
         let registry = try await image.pushed()
         let proxy = try await FaultyProxy.start(before: registry.host)
         for fault in FaultyProxy.Fault.allCases {
             for call in Call.allCases {
-                try await withRemote(quietConfiguration { $0.stallTimeout = .milliseconds(700) }) { remote in
+                try await withRemote(stallingSoon(fault)) { remote in
                     let source = try remote.source(for: try repository(proxy.host))
                     proxy.inject(fault, into: "/", count: 1)
                     let got = await call.perform(source, image)
@@ -84,7 +93,7 @@ struct FaultTests {
         let proxy = try await FaultyProxy.start(before: registry.host)
         for fault in FaultyProxy.Fault.allCases {
             for call in Call.allCases {
-                try await withRemote(quietConfiguration { $0.stallTimeout = .milliseconds(300); $0.retries = 2 }) { remote in
+                try await withRemote(stallingSoon(fault) { $0.retries = 2 }) { remote in
                     let source = try remote.source(for: try repository(proxy.host))
                     proxy.inject(fault, into: "/")
                     let got = await call.perform(source, image)

@@ -5,12 +5,19 @@ import Remote
 import TestSupport
 import Testing
 
-/// A configuration for tests: nothing of the developer's environment, and no waiting.
+/// A configuration for tests: nothing of the developer's environment, no waiting, and no clock that decides what is asked for
+/// again or forgotten. Tests wait for each other on few threads.
 func quietConfiguration(_ adjust: (inout RemoteConfiguration) -> Void = { _ in }) -> RemoteConfiguration {
     var configuration = RemoteConfiguration()
     configuration.environment = Shell.environment
     configuration.certificateDirectories = []
     configuration.firstPause = .milliseconds(1)
+    configuration.connectTimeout = .seconds(300)
+    configuration.stallTimeout = .seconds(300)
+    configuration.requestDeadline = .seconds(600)
+    configuration.helperTimeout = .seconds(300)
+    configuration.downTime = .seconds(3600)
+    configuration.mirrorPause = .seconds(3600)
     adjust(&configuration)
     return configuration
 }

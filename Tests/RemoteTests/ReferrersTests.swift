@@ -49,7 +49,7 @@ struct ReferrersTests {
     }
 
     /// More of them than requests are let through at a time: none may keep its place while it waits for another.
-    @Test(.timeLimit(.minutes(2))) func manyBlobsArePushedAtOnce() async throws {
+    @Test(.timeLimit(.minutes(30))) func manyBlobsArePushedAtOnce() async throws {
         let image = try await TestImage.make(largeLayer: 10)
         let registry = try await image.pushed()
         try await withRemote { remote in
@@ -269,10 +269,10 @@ struct ReferrersTests {
 
     @Test func aRegistryWithTheAPIIsAskedOnceFromThenOn() async throws {
         try await withRegistry { _, server, source in
-            _ = try await source.referrers(of: subject.digest, kinds: ["application/x-test"])
-            let first = server.requests.count
-            _ = try await source.referrers(of: subject.digest, kinds: ["application/x-test"])
-            #expect(server.requests.count == first + 1)
+            for _ in 0..<3 { _ = try await source.referrers(of: subject.digest, kinds: ["application/x-test"]) }
+            #expect(server.requests.count { $0.path.contains("/referrers/") } == 3)
+            // The tag is asked for once, beside the first; whether that comes before it is given up is chance.
+            #expect(server.requests.count { $0.path.contains("sha256-") } <= 1)
         }
     }
 }
