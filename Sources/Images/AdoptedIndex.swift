@@ -94,7 +94,7 @@ extension ImageLibrary {
         guard offer.blob.size <= AdoptedIndex.packedLimit else { throw AdoptedIndex.Unfit("it has \(offer.blob.size) bytes; at most \(AdoptedIndex.packedLimit) are read") }
         let source = try remote.source(for: layer.repository)
         // Not for ever: the layer can be had without.
-        let limit = Duration.seconds(5 + Int64(offer.blob.size >> 18))
+        let limit = options.revalidationLimit + .seconds(2 + Int64(offer.blob.size >> 18))
         let bytes = try await within(limit) { try await source.bytes(of: offer.blob) }
         return try await unpackers.runIfActive {
             let document = try AdoptedIndex.document(bytes, offer.form, of: layer, contentKey: key)

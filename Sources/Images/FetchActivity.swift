@@ -34,6 +34,8 @@ final class FetchActivity: Sendable {
     }
 
     var isClosed: Bool { state.withLock { $0.isClosed } }
+    /// Whether nothing is under way.
+    var isIdle: Bool { state.withLock { $0.tasks.isEmpty && $0.batches.isEmpty } }
 
     // MARK: - Work
 

@@ -35,6 +35,10 @@ final class Bench: Sendable {
         configuration.environment = Shell.environment
         configuration.certificateDirectories = []
         configuration.firstPause = .milliseconds(1)
+        // No clock decides what is asked for again: tests wait for each other on few threads.
+        configuration.connectTimeout = .seconds(300)
+        configuration.stallTimeout = .seconds(300)
+        configuration.requestDeadline = .seconds(600)
         configuration.hosts = hosts
         var host = RemoteConfiguration.Host()
         host.layout = directory.path + "/layouts"
@@ -42,6 +46,9 @@ final class Bench: Sendable {
         remote = Remote(configuration: configuration, logger: logger)
         events = Events()
         var options = ImageLibrary.Options()
+        // Nor what is believed, and what is fetched beside what is read.
+        options.revalidationLimit = .seconds(300)
+        options.fetchesRest = false
         adjust(&options)
         library = ImageLibrary(store: store, remote: remote, options: options, logger: logger, threads: 2) { [events] event in
             events.phases.withLock { $0.append(event.phase) }

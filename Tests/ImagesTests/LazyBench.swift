@@ -54,7 +54,8 @@ final class LazyBench: Sendable {
     func read(_ number: Int) async throws -> [UInt8] {
         let span = tree.view.span(number)
         var bytes = [UInt8](repeating: 0, count: Int(span.length))
-        for _ in 0..<20 {
+        // Somebody may take it out again before it is read, and the scheduler may be on his side for long.
+        for _ in 0..<1000 {
             if try bytes.withUnsafeMutableBytes({ try tree.readSpan(number, into: $0) }) { return bytes }
             try await tree.fetcher.bring([number], for: .demand)
         }
@@ -75,6 +76,11 @@ final class LazyBench: Sendable {
     /// Returns once nothing is on its way any more.
     func memoryIsGivenBack() async throws {
         while tree.supply.memory.used > 0 { try await Task.sleep(for: .milliseconds(1)) }
+    }
+
+    /// Returns once all that was asked for has come, also what nobody waits for.
+    func nothingIsUnderWay() async throws {
+        while !tree.supply.activity.isIdle { try await Task.sleep(for: .milliseconds(1)) }
     }
 
     /// Takes everything out of the store again.
@@ -119,10 +125,7 @@ final class LazyBench: Sendable {
         let proxy = try await FaultyProxy.start(before: server.host)
         let result: Result<Value, any Error>
         do {
-            result = .success(try await Bench(storePath: storePath) { options in
-                options.fetchesRest = false
-                adjust(&options)
-            }.run { bench in
+            result = .success(try await Bench(storePath: storePath, adjust).run { bench in
                 let layout = try bench.layout()
                 try layout.tag(try layout.add([layer]), "1")
                 try await registry.push(layout.path, tag: "1", to: "team/app")

@@ -39,6 +39,8 @@ import Testing
             let lazy = try await bench.image("lazy:1")
             _ = try await bench.library.snapshot(of: lazy).content("lazy")
             _ = try await bench.library.snapshot(of: image, count: 1)
+            // What is read is on its way to the disk for a while.
+            await bench.library.settle()
             for reference in try bench.library.references() { _ = try await bench.library.remove(reference) }
             #expect(try bench.files("blobs", "files", "spans") == [])
             #expect(try bench.files("trees").filter { $0.hasSuffix(".index") } == [])

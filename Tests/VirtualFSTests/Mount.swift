@@ -24,9 +24,15 @@ final class Mount: Sendable {
         configuration.environment = Shell.environment
         configuration.certificateDirectories = []
         configuration.firstPause = .milliseconds(1)
+        // No clock decides what is asked for again, what is believed, and what is fetched beside what is read.
+        configuration.connectTimeout = .seconds(300)
+        configuration.stallTimeout = .seconds(300)
+        configuration.requestDeadline = .seconds(600)
         configuration.hosts[Self.host] = RemoteConfiguration.Host()
         configuration.hosts[Self.host]?.layout = directory.path + "/layouts"
         var options = ImageLibrary.Options()
+        options.revalidationLimit = .seconds(300)
+        options.fetchesRest = false
         adjust(&options)
         library = ImageLibrary(store: store, remote: Remote(configuration: configuration, logger: logger), options: options, logger: logger, threads: 2)
         fileSystem = LarderFileSystem(library: library, caches: nil, logger: logger, started: 1_700_000_000, status: { "{\"up\":true}\n" }) {
