@@ -127,13 +127,14 @@ public final class GzipReader: ByteReader {
     private var mayHoldOutput = false
 
     private func inflate(_ members: Int, into buffer: UnsafeMutableRawBufferPointer) throws(ArchiveError) -> Int {
-        // Blocks matter once a checkpoint is due; up to there zlib need not stop at any.
-        let due = recorder?.due(after: produced)
-        let room = UInt32(min(buffer.count, 1 << 30, due.map { $0 == 0 ? Int.max : Int(clamping: $0) } ?? Int.max))
+        // Blocks matter once a checkpoint is due; up to the byte before zlib need not stop at any. With that byte a block may end, and
+        // zlib reads on over its end although there is no more room.
+        let quiet = (recorder?.due(after: produced)).map { $0 <= 1 ? 0 : $0 - 1 }
+        let room = UInt32(min(buffer.count, 1 << 30, quiet.map { $0 == 0 ? Int.max : Int(clamping: $0) } ?? Int.max))
         stream.pointee.next_out = buffer.baseAddress?.assumingMemoryBound(to: UInt8.self)
         stream.pointee.avail_out = room
         let starved = stream.pointee.avail_in == 0 && !mayHoldOutput
-        let code = CZlib.inflate(stream, due == 0 ? Z_BLOCK : Z_NO_FLUSH)
+        let code = CZlib.inflate(stream, quiet == 0 ? Z_BLOCK : Z_NO_FLUSH)
         mayHoldOutput = stream.pointee.avail_out == 0
         switch code {
         case Z_OK:
@@ -154,7 +155,7 @@ public final class GzipReader: ByteReader {
         let count = room - stream.pointee.avail_out
         produced &+= UInt64(count)
         // Bit 7: at the end of a block, or of the header. Bit 6: inside the last block, after which nothing can start.
-        isAtCheckpoint = due == 0 && code == Z_OK && stream.pointee.data_type & 0xC0 == 0x80
+        isAtCheckpoint = quiet == 0 && recorder?.due(after: produced) == 0 && code == Z_OK && stream.pointee.data_type & 0xC0 == 0x80
         return Int(count)
     }
 

@@ -49,12 +49,13 @@ import Testing
     }
 
     @Test func aWindowHoldsWhatIsReferredToAndNothingElse() throws {
-        // Blocks are ended without forgetting (Z_SYNC_FLUSH), so what comes after refers back to the one phrase before.
+        // Blocks are ended without forgetting (Z_SYNC_FLUSH), so what comes after refers back to the one phrase before. It does not begin
+        // with a zero: those are left out at the beginning of a window.
         let scratch = try Scratch()
         try scratch.run("""
             python3 -c "
             import random, zlib
-            noise = bytes(random.randrange(128) for _ in range(30000))
+            noise = bytes(random.randrange(1, 128) for _ in range(30000))
             phrase = noise[11000:11040]
             data = noise + phrase + bytes(random.randrange(128, 256) for _ in range(40000))
             encoder = zlib.compressobj(9, zlib.DEFLATED, 31)
@@ -65,7 +66,9 @@ import Testing
             """)
         let source = try scratch.read("out"), raw = try scratch.read("in")
         var generator = SeededGenerator(seed: 1)
-        let cut = try CutStream(source, every: 29_999, &generator)
+        // With 30,000 the block ends just where a checkpoint is due.
+        #expect(try CutStream(source, every: 29_999, &generator).checkpoints.map(\.uncompressedOffset).prefix(2) == [0, 30_000])
+        let cut = try CutStream(source, every: 30_000, &generator)
         let point = try #require(cut.checkpoints.first { $0.uncompressedOffset == 30_000 })
         let window = try PackedWindow.unpack(point.window)
         #expect(Array(window.prefix(40)) == Array(raw[11_000..<11_040]) && window.count == 19_000)

@@ -122,11 +122,12 @@ import Testing
             try scratch.run("'\(Self.encoder)' ztoc \(name) ztoc --span 5000")
             let theirs = try ZTOC(decoding: scratch.read("ztoc")), ours = try scan(scratch.read(name), spanSize: 5000)
             #expect(ours.spanDigests == theirs.spanDigests)
-            // soci stops counting at the end of the archive.
+            // soci stops counting at the end of the archive, and so do spans that begin in what follows it.
             #expect(ours.uncompressedSize >= theirs.uncompressedSize)
             for number in 0..<min(ours.spanCount, theirs.spanCount) {
                 #expect(ours.span(number).source == theirs.span(number).source)
-                #expect(ours.span(number).content.lowerBound == theirs.span(number).content.lowerBound)
+                let starts = [ours, theirs].map { min($0.span(number).content.lowerBound, theirs.uncompressedSize) }
+                #expect(starts[0] == starts[1])
             }
         }
     }
