@@ -93,8 +93,12 @@ import Testing
             await #expect(processExitsWith: .signal(SIGKILL)) { [path = path as String, seed = seed as UInt64, delay = delay as UInt32] in
                 try publishForEver(try Store(at: path, create: false, logger: .silent), seed: seed, killedAfter: delay)
             }
+            let isSwept = try becomes {
+                _ = try scratch.open()
+                return try scratch.names("tmp") == [".lock"]
+            }
+            #expect(isSwept, "round \(round): the next one alone has swept")
             let store = try scratch.open()
-            #expect(try scratch.names("tmp") == [".lock"], "round \(round): the next one alone has swept")
             let report = try await store.verify(repair: false)
             #expect(report.checked.objects > 0)
             #expect(report.isSound, "round \(round): \(report.findings)")

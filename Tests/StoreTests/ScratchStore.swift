@@ -11,10 +11,17 @@ final class ScratchStore: Sendable {
     let path: String
     let base: Directory
 
+    /// Where files cost no waiting for a disk, if there is room for all tests at once: containers have 64 MB there.
+    private static let memory: String? = {
+        var status = statvfs()
+        guard access("/dev/shm", W_OK) == 0, statvfs("/dev/shm", &status) == 0 else { return nil }
+        return status.f_bavail * status.f_frsize > 1 << 30 ? "/dev/shm" : nil
+    }()
+
     /// - Parameter onDisk: in /tmp whatever it costs; else in memory where the system has such a place, so that hundreds of
     ///   fsyncs do not make the tests wait.
     init(onDisk: Bool = false) throws {
-        let parent = !onDisk && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+        let parent = onDisk ? "/tmp" : Self.memory ?? "/tmp"
         var template = Array("\(parent)/larder-store-XXXXXX".utf8CString)
         guard let made = template.withUnsafeMutableBufferPointer({ mkdtemp($0.baseAddress!) }) else { throw SystemError("mkdtemp") }
         base = try Directory(String(cString: made))
@@ -60,6 +67,16 @@ extension Optional where Wrapped: ~Copyable, Wrapped == OwnedDescriptor {
         case .none: nil
         }
     }
+}
+
+/// Whether it is so, or becomes so within a minute. A child that a test beside this one is starting holds copies of all our locks
+/// until its exec: what this process has let go of is held for a moment longer.
+func becomes(_ condition: () throws -> Bool) rethrows -> Bool {
+    for _ in 0..<3000 {
+        if try condition() { return true }
+        usleep(20_000)
+    }
+    return false
 }
 
 extension Logger {
