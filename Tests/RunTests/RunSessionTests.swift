@@ -146,7 +146,7 @@ import TestSupport
         // Shared, as systemd makes the mounts of a host.
         let host = files.path + "/host"
         try await Shell.check("sh", ["-c", "mkdir \(host) && mount -t tmpfs none \(host) && mount --make-shared \(host) && mkdir \(host)/mount && mount -t tmpfs none \(host)/mount"])
-        async let result = run([], "touch up; for i in $(seq 400); do mountpoint -q host/mount || { echo gone; exit 0; }; sleep 0.05; done; exit 1")
+        async let result = run([], "touch up; for i in $(seq 12000); do mountpoint -q host/mount || { echo gone; exit 0; }; sleep 0.05; done; exit 1")
         while (try? Shell.contents(ofFile: files.path + "/up")) == nil { try await Task.sleep(for: .milliseconds(20)) }
         try await Shell.check("umount", [host + "/mount"])
         let (outcome, output, _) = try await result
