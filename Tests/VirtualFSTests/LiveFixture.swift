@@ -127,7 +127,13 @@ extension FSError {
     }
 }
 
-/// Open descriptors of this process.
-func openDescriptors() -> Int {
-    (try? Directory("/proc/self/fd").entries().count) ?? -1
+extension LiveFixture {
+    /// Descriptors of this process that lead to something in the tree: other tests have theirs meanwhile.
+    func openDescriptors() throws -> Int {
+        try Directory("/proc/self/fd").entries().count { entry in
+            var target = [CChar](repeating: 0, count: 4097)
+            let length = readlink("/proc/self/fd/\(entry.text)", &target, 4096)
+            return length > 0 && String(decoding: target.prefix(length).map { UInt8(bitPattern: $0) }, as: UTF8.self).hasPrefix(path)
+        }
+    }
 }

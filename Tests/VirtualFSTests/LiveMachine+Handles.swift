@@ -85,17 +85,17 @@ extension LiveMachine {
             }, look(Outcome(result: Int(call()))))
         }
         switch one(writes ? 11 : 4) {
-        case 0:
+        case 2 where !allocated.contains(inode(raw)):
+            let whence = pick([SEEK_DATA_, SEEK_HOLE_])
+            let found = larder_seek(raw, Int64(offset), whence)
+            errno = found < 0 ? Int32(-found) : 0
+            return compare("lseek", "#\(slot)", Outcome { () throws(FSError) in "\(try tree.seek(node, handle: handle, from: offset, whence: whence))" }, Outcome(result: found < 0 ? -1 : 0) { "\(found)" })
+        case 0, 2:
             return compare("fstat", "#\(slot)", Outcome { () throws(FSError) in shown(try live.fixture.attributes(node)) }, look(Outcome(result: 0)))
         case 1:
             var expected = [UInt8](repeating: 0, count: 6000)
             let count = pread(raw, &expected, 6000, off_t(offset))
             return compare("pread", "#\(slot)", Outcome { () throws(FSError) in "\(try live.fixture.read(node, 6000, at: offset).hashValue)" }, Outcome(result: count) { "\(Array(expected.prefix(count)).hashValue)" })
-        case 2:
-            let whence = pick([SEEK_DATA_, SEEK_HOLE_])
-            let found = larder_seek(raw, Int64(offset), whence)
-            errno = found < 0 ? Int32(-found) : 0
-            return compare("lseek", "#\(slot)", Outcome { () throws(FSError) in "\(try tree.seek(node, handle: handle, from: offset, whence: whence))" }, Outcome(result: found < 0 ? -1 : 0) { "\(found)" })
         case 3:
             let path = path()
             return compare("linkat", "#\(slot) \(path)", Outcome { () throws(FSError) in
@@ -112,12 +112,18 @@ extension LiveMachine {
         case 8: return change("fchown", { $0.uid = 1000 }) { fchown(raw, 1000, .max) }
         case 9:
             let mode = pick([0, 1, 3, 16, 0x40] as [Int32])
+            allocated.insert(inode(raw))
             return compare("fallocate", "#\(slot) \(mode)", Outcome { () throws(FSError) in
                 try tree.allocate(node, handle: handle, mode: mode, offset: offset, length: UInt64(bytes.count))
                 return ""
             }, Outcome(result: { errno = -larder_allocate(raw, mode, Int64(offset), Int64(bytes.count)); return errno == 0 ? 0 : -1 }()))
         default: return copyOrSynchronize(slot, offset)
         }
+    }
+
+    private func inode(_ raw: Int32) -> UInt64 {
+        var status = stat()
+        return fstat(raw, &status) == 0 ? UInt64(status.st_ino) : 0
     }
 
     private func copyOrSynchronize(_ slot: Int, _ offset: UInt64) -> Bool {

@@ -15,6 +15,9 @@ final class LiveMachine {
     private(set) var successes: [String: Int] = [:]
 
     static let handleCount = 6
+    /// Inodes of the plain side that have, or once had, room without content. What `lseek` finds there depends on what happens to be
+    /// in the page cache.
+    var allocated: Set<UInt64> = []
 
     init(usesHandles: Bool, name: String) throws {
         random = SeededGenerator.named(name)

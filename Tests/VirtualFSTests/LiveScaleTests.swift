@@ -10,14 +10,14 @@ import Testing
     /// RELEASE comes in the background: here none comes before the end.
     @Test func fiftyThousandFilesOpenAtOnceTakeNoDescriptors() throws {
         let fixture = try LiveFixture()
-        let before = openDescriptors()
+        let before = try fixture.openDescriptors()
         var open: [(NodeID, UInt64)] = []
         var most = 0
         for index in 0..<50_000 {
             let (entry, file) = try fixture.create("f\(index)")
             if file.complete { _ = try fixture.tree.backing(entry.attributes.node) }
             open.append((entry.attributes.node, file.handle))
-            if index % 5000 == 0 { most = max(most, openDescriptors()) }
+            if index % 5000 == 0 { most = max(most, try fixture.openDescriptors()) }
         }
         #expect(most - before < 200, "\(most) descriptors, \(before) before")
         #expect(fixture.tree.footprint / fixture.tree.knownNodes <= 160)
@@ -27,7 +27,7 @@ import Testing
             fixture.tree.forget(node, count: 1)
         }
         #expect(fixture.tree.knownNodes == 1)
-        #expect(openDescriptors() - before < 200)
+        #expect(try fixture.openDescriptors() - before < 200)
     }
 
     @Test func withoutPassthroughTooManyOpenFilesAreReadAllTheSame() throws {
@@ -78,7 +78,7 @@ import Testing
     @Test func threadsThatMakeAndRemoveTheSameNamesLeaveNothingBehind() throws {
         let fixture = try LiveFixture { ($0.directories, $0.files) = (16, 16) }
         let tree = fixture.tree
-        let before = openDescriptors()
+        let before = try fixture.openDescriptors()
         let unexpected = Mutex<[String]>([])
         let threads = try (0..<4).map { number in
             try DedicatedThread.start("live-\(number)") {
@@ -120,6 +120,6 @@ import Testing
         for thread in threads { thread.join() }
         #expect(unexpected.withLock { $0 } == [])
         #expect(tree.knownNodes == 1)
-        #expect(openDescriptors() - before < 48)
+        #expect(try fixture.openDescriptors() - before < 48)
     }
 }
