@@ -6,7 +6,7 @@ import VirtualFS
 
 @testable import FuseBridge
 
-@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(2)))
+@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(30)))
 struct ColdTests {
     /// Waits until cancelled, as a fetch that never ends.
     private static let forEver: @Sendable () async throws(FSError) -> Void = {
@@ -71,7 +71,7 @@ struct ColdTests {
         let arrived = Mutex(0)
         let meet: @Sendable () async throws(FSError) -> Void = { () async throws(FSError) in
             arrived.withLock { $0 += 1 }
-            for _ in 0..<3000 {
+            for _ in 0..<150_000 {
                 if arrived.withLock({ $0 }) == 2 { return }
                 do { try await Task.sleep(for: .milliseconds(2)) } catch { throw .interrupted }
             }

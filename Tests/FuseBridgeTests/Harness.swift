@@ -131,7 +131,7 @@ func quietest(_ run: () async throws -> [String: UInt64]) async rethrows -> [Str
 /// A child that a test beside this one is starting holds copies of all descriptors until its exec, so a mount may be busy
 /// for a moment.
 func unmountWhenIdle(_ session: FuseSession) throws(MountError) {
-    var patience = 200
+    var patience = 2000
     while true {
         do throws(MountError) {
             return try session.unmount()

@@ -6,21 +6,26 @@ import VirtualFS
 @testable import FuseBridge
 
 /// What the kernel remembers of a mount for ever, and how it is made to ask again.
-@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(2)))
+@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(30)))
 struct InvalidationTests {
     @Test func whatChangedBehindOurBackIsSeenAfterInvalidation() async throws {
         try await withLiveMount { mount in
             let (path, below, session) = (mount.path, mount.below, mount.session)
             guard session.canInvalidate else { return }
-            let look = "cd \(path)/d && stat -c '%n %s' f; ls -m; cat f 2>/dev/null; test -e new && echo there || echo absent; cat g/deep 2>/dev/null"
-            _ = await shell("mkdir -p \(below)/d/g; echo 1 > \(below)/d/f; echo deep > \(below)/d/g/deep")
-            let before = await shell(look).output
-            #expect(before == "f 2\nf, g\n1\nabsent\ndeep\n")
-            _ = await shell("echo longer > \(below)/d/f.x; mv \(below)/d/f.x \(below)/d/f; echo > \(below)/d/new; rm -r \(below)/d/g")
-            let remembered = await shell("stat -c %s \(path)/d/f; test -e \(path)/d/new || echo absent").output
+            // What the kernel remembers it may also forget, where other tests want the memory: then it is tried again elsewhere.
+            var remembered = ""
+            for number in 0..<20 where remembered != "2\nabsent\n" {
+                let (seen, real) = ("\(path)/d\(number)", "\(below)/d\(number)")
+                let look = "cd \(seen) && stat -c '%n %s' f; ls -m; cat f 2>/dev/null; test -e new && echo there || echo absent; cat g/deep 2>/dev/null"
+                _ = await shell("mkdir -p \(real)/g; echo 1 > \(real)/f; echo deep > \(real)/g/deep")
+                let before = await shell(look).output
+                #expect(before == "f 2\nf, g\n1\nabsent\ndeep\n")
+                _ = await shell("echo longer > \(real)/f.x; mv \(real)/f.x \(real)/f; echo > \(real)/new; rm -r \(real)/g")
+                remembered = await shell("stat -c %s \(seen)/f; test -e \(seen)/new || echo absent").output
+                session.invalidateAll()
+                #expect(await shell(look).output == "f 7\nf, new\nlonger\nthere\n")
+            }
             #expect(remembered == "2\nabsent\n")
-            session.invalidateAll()
-            #expect(await shell(look).output == "f 7\nf, new\nlonger\nthere\n")
         }
     }
 
@@ -60,7 +65,7 @@ struct InvalidationTests {
                 print(os.getcwd() == "\(mount.path)/a/b", open("f").read().strip(), os.stat("../b").st_ino == os.stat(".").st_ino)
                 os.mkdir("new"); os.rmdir("new")
                 """)
-            for _ in 0..<2000 where access(begun, F_OK) != 0 { try await Task.sleep(for: .milliseconds(5)) }
+            for _ in 0..<60_000 where access(begun, F_OK) != 0 { try await Task.sleep(for: .milliseconds(5)) }
             mount.session.invalidateAll()
             // Somebody walks there first, which is what drops the outdated names.
             _ = await shell("stat \(mount.path)/a/b/f; touch \(go)")

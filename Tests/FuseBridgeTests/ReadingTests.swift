@@ -5,7 +5,7 @@ import VirtualFS
 
 @testable import FuseBridge
 
-@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(2)))
+@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(30)))
 struct ReadingTests {
     @Test func ordinaryToolsSeeTheTree() async throws {
         let fileSystem = MemoryFS()

@@ -5,7 +5,7 @@ import VirtualFS
 @testable import FuseBridge
 
 /// The same program on a mount and on a plain directory must see the same.
-@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(3)))
+@Suite(.serialized, .enabled(if: FuseDevice.isUsable, FuseDevice.reason), .timeLimit(.minutes(30)))
 struct WritingTests {
     private func compare(passthrough: Bool, _ program: String, sourceLocation: SourceLocation = #_sourceLocation) async throws {
         try await withLiveMount(passthrough: passthrough) { mount in
