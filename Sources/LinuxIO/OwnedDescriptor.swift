@@ -117,7 +117,7 @@ extension OwnedDescriptor {
     /// What comes from the descriptor's own position until its end, which may be a pipe's, or until it is `limit` bytes.
     public borrowing func readToEnd(limit: Int) throws(SystemError) -> [UInt8] {
         var bytes: [UInt8] = []
-        var block = [UInt8](repeating: 0, count: 1 << 16)
+        var block = [UInt8](repeating: 0, count: min(limit, 1 << 16))
         while bytes.count < limit {
             let count = Glibc.read(raw, &block, min(block.count, limit - bytes.count))
             if count < 0 && errno == EINTR { continue }

@@ -81,22 +81,3 @@ public struct SecretSources: Sendable {
         return nil
     }
 }
-
-extension OwnedDescriptor {
-    /// Reads from the descriptor's own position to its end, `limit` bytes at most.
-    borrowing func readToEnd(limit: Int) throws(SystemError) -> [UInt8] {
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 64 << 10)
-        while bytes.count < limit {
-            let wanted = min(chunk.count, limit - bytes.count)
-            let count = chunk.withUnsafeMutableBytes { Glibc.read(raw, $0.baseAddress, wanted) }
-            if count == 0 { break }
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw SystemError("read")
-            }
-            bytes += chunk[..<count]
-        }
-        return bytes
-    }
-}
