@@ -6,8 +6,7 @@ import Run
 /// An image's tree for a run: `larder mount --tree` as a child, for as long as the run needs it.
 struct ImageForRun {
     let settings: Settings
-    let store: StoreOptions
-    let remote: RemoteOptions
+    let options: ImageOptions
     /// Where what is read shall be written, as an access profile.
     var recording: String?
 
@@ -42,10 +41,12 @@ struct ImageForRun {
         guard let ready = Pipe.make() else { throw SystemError("pipe") }
         defer { close(ready.read) }
         var arguments = ["/proc/self/exe", "mount", "--foreground", "--tree", "images/\(reference)", "--store", settings.storePath]
-        arguments += ["--log-level", store.logLevel ?? "warning"]
-        if let config = store.config { arguments += ["--config", config] }
+        arguments += ["--log-level", options.store.logLevel ?? "warning"]
+        if let config = options.store.config { arguments += ["--config", config] }
+        let remote = options.remote
         if let platform = remote.platform { arguments += ["--platform", platform] }
         if let limit = remote.fetchTimeout { arguments += ["--fetch-timeout", "\(limit)"] }
+        if let trust = remote.indexTrust { arguments += ["--index-trust", trust] }
         for layout in remote.layout { arguments += ["--layout", layout] }
         for host in remote.plainHttp { arguments += ["--plain-http", host] }
         // What the kernel reads by itself would not be seen.

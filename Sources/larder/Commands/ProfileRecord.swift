@@ -1,12 +1,9 @@
 import ArgumentParser
 import Caches
-import FoundationEssentials
 import Glibc
 import Images
-import LinuxIO
 import OCI
 import Run
-import Synchronization
 
 /// `larder profile record`: a run in the image's root whose tree is mounted for it alone, by a daemon that listens.
 struct ProfileRecord: AsyncParsableCommand {
@@ -61,7 +58,7 @@ struct ProfileRecord: AsyncParsableCommand {
             let outcome = try await run(RunSession(
                 try request(image), caches: caches,
                 openImage: { name in
-                    try await ImageForRun(settings: settings, store: images.store, remote: images.remote, recording: name == "\(image)" ? file : nil).open(name)
+                    try await ImageForRun(settings: settings, options: images, recording: name == "\(image)" ? file : nil).open(name)
                 }, say: { Terminal.error("larder: \($0)") }))
             try await keep(file, image, outcome, settings)
             return outcome

@@ -1,13 +1,7 @@
 import ArgumentParser
 import Caches
-import FoundationEssentials
-import Glibc
-import Images
-import LinuxIO
-import OCI
 import Run
 import Store
-import Synchronization
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -81,7 +75,7 @@ struct RunCommand: AsyncParsableCommand {
         await ForegroundRun.end { run in
             let caches = CacheLibrary(try settings.openStore(create: true), command: "larder run \(name)")
             return try await run(RunSession(
-                request, caches: caches, openImage: { try await ImageForRun(settings: settings, store: images.store, remote: images.remote).open($0) },
+                request, caches: caches, openImage: { try await ImageForRun(settings: settings, options: images).open($0) },
                 say: { Terminal.error("larder: \($0)") }))
         }
     }
