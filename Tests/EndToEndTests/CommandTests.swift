@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import Testing
 import TestSupport
@@ -105,6 +106,37 @@ extension EndToEnd {
             for shell in ["bash", "zsh", "fish"] {
                 #expect(try Program.check([LarderCommand.binary, "--generate-completion-script", shell]).contains("umount"))
             }
+        }
+
+        private struct Command: Decodable {
+            struct Option: Decodable {
+                struct Name: Decodable {
+                    var kind: String
+                    var name: String
+                }
+                var names: [Name]?
+            }
+            var arguments: [Option]?
+            var subcommands: [Command]?
+
+            var longNames: Set<String> {
+                Set((arguments ?? []).flatMap { $0.names ?? [] }.filter { $0.kind == "long" }.map { "--\($0.name)" }).union((subcommands ?? []).flatMap(\.longNames))
+            }
+        }
+
+        private struct CommandLine: Decodable {
+            var command: Command
+        }
+
+        @Test func theManualHasEveryOptionAndNoOther() throws {
+            let description = try Program.check([LarderCommand.binary, "--experimental-dump-help"])
+            let options = try JSONDecoder().decode(CommandLine.self, from: Data(description.utf8)).command.longNames
+            #expect(options.isSuperset(of: ["--store", "--index-trust", "--no-pin"]))
+            let manual = try Files.read("\(Checkout.scripts)/man/larder.1").replacing("\\-", with: "-").replacing(/\\f[A-Z]/, with: "")
+            let named = Set(manual.matches(of: /--[a-z]+(-[a-z]+)*/).map { String($0.output.0) })
+            #expect(options.subtracting(named).isEmpty)
+            // That of du.
+            #expect(named.subtracting(options) == ["--apparent-size"])
         }
 
         @Test func flagsOutweighEnvironmentOutweighsFile() throws {
