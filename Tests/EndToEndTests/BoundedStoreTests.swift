@@ -57,7 +57,7 @@ extension EndToEnd {
                 readers.append((form, try Program(["\(Checkout.fixtures)/compare-trees", fixtures.truth("small"), rootfs])))
             }
             for (form, reader) in readers {
-                let output = try reader.wait(limit: 200)
+                let output = try reader.wait(limit: 600)
                 #expect(output.status == 0, "\(form): \(output.text)\(output.errors)\n\(first.log.suffix(1000))\(second.log.suffix(1000))")
             }
             #expect(Wait.until(60) { Self.stored(first) <= Self.thirdBytes }, "\(Self.stored(first)) bytes are kept")
@@ -77,11 +77,12 @@ extension EndToEnd {
                 let rootfs = larder.rootfs("\(registry.host)/larder/small:\(form)")
                 let reader = try Program(["sh", "-c", "find '\(rootfs)' -type f -exec cat {} + >/dev/null"])
                 let prune = Bool.random(using: &random) ? try Program([LarderCommand.binary, "prune", "--store", larder.store, "--all"], environment: larder.environment) : nil
-                usleep(UInt32.random(in: 1000..<900_000, using: &random))
+                // The first one comes before anything can be read.
+                usleep(round == 0 ? 0 : UInt32.random(in: 1000..<900_000, using: &random))
                 prune?.signal(SIGKILL)
                 larder.kill()
-                if try reader.wait(limit: 30).status != 0 { interrupted += 1 }
-                _ = try prune?.wait(limit: 30)
+                if try reader.wait(limit: 120).status != 0 { interrupted += 1 }
+                _ = try prune?.wait(limit: 120)
                 try larder.start()
                 let verify = try larder.larder("verify")
                 try #require(verify.status == 0, "round \(round), \(form): \(verify.text)\(verify.errors)")
@@ -125,13 +126,13 @@ extension EndToEnd {
             let objects = { try Program.check(["ls", "\(larder.store)/files/sha256"]).split(separator: "\n").count }
             #expect(try objects() > 0)
             let reader = try Program(["sh", "-c", "exec 3< '\(larder.rootfs(reference))/data/large'; head -c 1 <&3 >/dev/null; echo open; exec sleep 600"])
-            try #require(Wait.until(30) { reader.outputSoFar.contains("open") })
+            try #require(Wait.until(120) { reader.outputSoFar.contains("open") })
             let report = try larder.larder("prune", "--all", "--filter", "type==content").text
             #expect(report.contains("left alone: open"), "\(report)")
             #expect(try objects() == 1)
             reader.signal(SIGKILL)
             _ = try reader.wait(limit: 10)
-            #expect(Wait.until(30) {
+            #expect(Wait.until(120) {
                 _ = try? larder.larder("prune", "--all", "--filter", "type==content")
                 return (try? objects()) == 0
             })

@@ -38,9 +38,9 @@ extension EndToEnd {
             #expect(try command("cache", "inspect", "ns/pip").text.contains("locked"))
             // The mount has it for a moment after a change by path, and what is in use is not removed.
             let words = [LarderCommand.binary, "cache", "rm", "--store", larder.store, "ns/pip"]
-            #expect(Wait.until(20) { (try? Program.run(words, environment: LarderCommand.environment(home: larder.home)).status) == 0 })
+            #expect(Wait.until(120) { (try? Program.run(words, environment: LarderCommand.environment(home: larder.home)).status) == 0 })
             #expect(try !Files.exists("\(larder.store)/caches/ns%2Fpip"))
-            #expect(Wait.until(10) { ((try? Files.exists(path)) ?? true) == false })
+            #expect(Wait.until(120) { ((try? Files.exists(path)) ?? true) == false })
             try command("cache", "inspect", "ns/pip", status: 3)
         }
 
@@ -55,7 +55,7 @@ extension EndToEnd {
             let token = String(try #require(list.split(separator: "\t").first))
             #expect(list.contains("\tc\tlocked\t"))
             #expect(try command("lease", "show", token).text.contains("larder run sh"))
-            #expect(Wait.until(10) { (try? Files.read("\(larder.mountPoint)/leases/\(token)/holder.json").contains("\"locked\"")) ?? false })
+            #expect(Wait.until(120) { (try? Files.read("\(larder.mountPoint)/leases/\(token)/holder.json").contains("\"locked\"")) ?? false })
             let refused = try Program.run([LarderCommand.binary, "cache", "rm", "--store", larder.store, "c"], environment: LarderCommand.environment(home: larder.home))
             #expect(refused.status != 0 && refused.errors.contains("larder run sh"), "\(refused.errors)")
             _ = try Program.run([LarderCommand.binary, "cache", "prune", "--store", larder.store, "--all"], environment: LarderCommand.environment(home: larder.home))
@@ -82,7 +82,7 @@ extension EndToEnd {
                 environment: environment)
             #expect(refused.status == 125, "\(refused.errors)")
             try Program.check(["umount", place])
-            #expect(Wait.until(20) { (try? command("lease", "ls").text.isEmpty) ?? false })
+            #expect(Wait.until(120) { (try? command("lease", "ls").text.isEmpty) ?? false })
         }
     }
 }

@@ -46,11 +46,11 @@ extension EndToEnd {
         @Test func aMissingPartFailsAndTheRestReads() throws {
             let fixtures = try Fixtures.shared()
             let registry = try RealRegistry(storage: fixtures.registry)
-            let larder = try MountedLarder(["--fetch-timeout", "2"])
+            let larder = try MountedLarder(["--fetch-timeout", "20"])
             let rootfs = larder.rootfs("\(registry.host)/larder/small:estargz")
             let hello = try Program.check(["cat", "\(rootfs)/top/hello"])
             registry.stop()
-            let missing = try Program.run(["cat", "\(rootfs)/data/large"], limit: 30)
+            let missing = try Program.run(["cat", "\(rootfs)/data/large"], limit: 120)
             #expect(missing.status == 1)
             #expect(missing.errors.contains("Input/output error"))
             #expect(try Program.check(["cat", "\(rootfs)/top/hello"]) == hello)

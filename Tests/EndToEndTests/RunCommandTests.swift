@@ -29,7 +29,7 @@ extension EndToEnd {
             #expect(try run("--mount=type=nonsense", "--", "true").status == 125)
             #expect(try run("--", "sh", "-c", "kill -KILL $$").status == 128 + SIGKILL)
             let program = try start(["--", "sh", "-c", "trap 'exit 9' TERM; echo ready; while :; do sleep 0.1; done"])
-            try #require(Wait.until(30) { program.outputSoFar == "ready\n" }, "\(program.errorsSoFar)")
+            try #require(Wait.until(120) { program.outputSoFar == "ready\n" }, "\(program.errorsSoFar)")
             program.signal(SIGTERM)
             #expect(try program.wait().status == 9)
         }
@@ -67,7 +67,7 @@ extension EndToEnd {
                 ["--secret", "id=one,src=\(file)", "--secret", "id=two,env=GIVEN", "--mount=type=secret,id=one", "--mount=type=secret,id=two,env=TWO",
                  "--mount=type=cache,id=beside,target=\(scratch.path)/cache", "--", "sh", "-c", script],
                 ["GIVEN": secret, "TMPDIR": try scratch.subdirectory("tmp")])
-            try #require(Wait.until(30) { (try? Files.exists("\(scratch.path)/looking")) ?? false }, "\(program.errorsSoFar)")
+            try #require(Wait.until(120) { (try? Files.exists("\(scratch.path)/looking")) ?? false }, "\(program.errorsSoFar)")
             let places = """
                 find \(scratch.path) /dev/shm /var/tmp -xdev -type f ! -path \(file) -exec grep -lF -f \(file) {} + 2>/dev/null
                 grep -lF -f \(file) /proc/[0-9]*/cmdline 2>/dev/null

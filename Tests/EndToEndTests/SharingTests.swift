@@ -50,7 +50,7 @@ extension EndToEnd {
             try wait(for: "held", holder)
             let writer = try Program(["sh", "-c", "echo writer >>\(larder.mountPoint)/caches/c/order"])
             #expect(try holder.wait().status == 0)
-            let output = try writer.wait(limit: 30)
+            let output = try writer.wait(limit: 120)
             #expect(output.status == 0, "\(output.errors)\(larder.log.suffix(2000))")
             #expect(try Files.read("\(larder.mountPoint)/caches/c/order") == "holder\nwriter\n")
         }
@@ -60,7 +60,7 @@ extension EndToEnd {
             let cache = "\(larder.mountPoint)/caches/c"
             try Program.check(["sh", "-ec", "mkdir \(cache); echo old >\(cache)/file; cat \(cache)/file; ls \(cache); test ! -e \(cache)/new"])
             #expect(try run([mounting("c")], "cd \(scratch)/target-c; echo much longer >file; echo new >new; mkdir d").wait().status == 0)
-            let seen = Wait.until(10) {
+            let seen = Wait.until(60) {
                 (try? Program.run(["sh", "-ec", "cat \(cache)/file \(cache)/new; ls \(cache)"]).text) == "much longer\nnew\nd\nfile\nnew\n"
             }
             let listing = try Program.run(["ls", "-l", cache]).text
@@ -71,11 +71,11 @@ extension EndToEnd {
             let other = try MountedLarder(store: larder.store)
             let (one, two) = ("\(larder.mountPoint)/caches/c", "\(other.mountPoint)/caches/c")
             try Program.check(["sh", "-ec", "mkdir \(one); echo 1 >\(one)/f"])
-            #expect(Wait.until(10) { (try? Program.run(["cat", "\(two)/f"]).text) == "1\n" })
+            #expect(Wait.until(60) { (try? Program.run(["cat", "\(two)/f"]).text) == "1\n" })
             for round in 2..<12 {
                 let (from, to) = round.isMultiple(of: 2) ? (two, one) : (one, two)
                 try Program.check(["sh", "-ec", "echo \(round) >\(from)/f; echo \(round) >\(from)/only-\(round)"])
-                let seen = Wait.until(10) { (try? Program.run(["cat", "\(to)/f", "\(to)/only-\(round)"]).text) == "\(round)\n\(round)\n" }
+                let seen = Wait.until(60) { (try? Program.run(["cat", "\(to)/f", "\(to)/only-\(round)"]).text) == "\(round)\n\(round)\n" }
                 #expect(seen, "round \(round)")
             }
         }

@@ -28,7 +28,7 @@ final class MountedLarder {
         let words = [LarderCommand.binary, "mount", "--foreground", "--store", store] + options + [mountPoint]
         let daemon = try Program(words, environment: environment)
         self.daemon = daemon
-        guard Wait.until(30, { isMounted || !daemon.isRunning }), isMounted else {
+        guard Wait.until(120, { isMounted || !daemon.isRunning }), isMounted else {
             throw Program.Failure(description: "\(daemon.name): no mount\n\(daemon.errorsSoFar.suffix(4000))")
         }
     }
@@ -37,7 +37,7 @@ final class MountedLarder {
     func stop() {
         guard let daemon else { return }
         daemon.signal(SIGTERM)
-        if !Wait.until(15, { !daemon.isRunning }) { daemon.signal(SIGKILL) }
+        if !Wait.until(60, { !daemon.isRunning }) { daemon.signal(SIGKILL) }
         _ = Wait.until(5) { !daemon.isRunning }
         detach()
         self.daemon = nil
@@ -81,6 +81,15 @@ final class MountedLarder {
     @discardableResult
     func larder(_ words: String..., limit: Double = 120) throws -> Program.Output {
         try Program.run([LarderCommand.binary] + words + ["--store", store], environment: environment, limit: limit)
+    }
+
+    /// Compressed bytes of layers that the daemon has fetched for these causes.
+    func fetched(_ causes: String...) throws -> Int {
+        let metrics = try Files.read("\(mountPoint)/metrics")
+        return causes.reduce(0) { sum, cause in
+            let line = metrics.split(separator: "\n").first { $0.hasPrefix("larder_fetch_bytes_total{cause=\"\(cause)\"} ") }
+            return sum + (line?.split(separator: " ").last.flatMap { Double($0) }.map { Int($0) } ?? 0)
+        }
     }
 
     /// Peak resident memory of the daemon in bytes.

@@ -15,7 +15,7 @@ final class PackageServer {
         try Program.check(["\(Checkout.fixtures)/package-server", "make", packages])
         let server = try Program(["\(Checkout.fixtures)/package-server", "serve", packages, "\(scratch.path)/log"])
         self.server = server
-        guard Wait.until(20, { server.outputSoFar.hasSuffix("\n") || !server.isRunning }), let port = Int(server.outputSoFar.dropLast()) else {
+        guard Wait.until(120, { server.outputSoFar.hasSuffix("\n") || !server.isRunning }), let port = Int(server.outputSoFar.dropLast()) else {
             throw Program.Failure(description: "\(server.name): \(server.errorsSoFar)")
         }
         self.port = port

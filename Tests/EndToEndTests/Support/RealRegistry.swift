@@ -32,8 +32,8 @@ final class RealRegistry {
             config += "auth: {htpasswd: {realm: larder-test, path: \(file)}}\n"
         }
         server = try Program(["docker-registry", "serve", try scratch.write("config.yml", config)])
-        let port = port
-        guard Wait.until(30, { LoopbackPort.answers(port) }) else {
+        let (port, server) = (port, server)
+        guard Wait.until(120, { LoopbackPort.answers(port) || !server.isRunning }), server.isRunning else {
             throw Program.Failure(description: "docker-registry does not listen: \(server.errorsSoFar)")
         }
     }
@@ -49,7 +49,8 @@ final class RealRegistry {
         let bytes: Int
     }
 
-    /// What the registry itself says it sent, from its access log in Apache's format.
+    /// What the registry itself says it sent, from its access log in Apache's format: a line comes a moment after the last byte
+    /// of an answer.
     var transfers: [Transfer] {
         server.outputSoFar.split(separator: "\n").compactMap { line in
             let quoted = line.split(separator: "\"", omittingEmptySubsequences: false)
