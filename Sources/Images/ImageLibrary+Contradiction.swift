@@ -7,8 +7,8 @@ import TreeIndex
 extension ImageLibrary {
     /// Puts the layer's own tree in the place of one that was adopted. Returns the tree that serves the old one's nodes.
     ///
-    /// - Parameter error: what is wrong with the old one; thrown where the new tree has other nodes, so that who still shows
-    ///   the old one cannot be helped.
+    /// - Parameter error: what is wrong with the old one; thrown where the new tree has other nodes, so that who still reads
+    ///   in the old one cannot be helped.
     func settle(_ tree: LayerTree, because error: any Error) async throws -> LayerTree {
         if let heir = tree.succession.current { return heir }
         try await settlements.run(tree.contentKey) {
@@ -44,11 +44,17 @@ extension ImageLibrary {
         try await blocking { try self.supersede(tree, by: proven, because: error) }
     }
 
+    /// Takes an adopted index out of use if it names other things than the layer, which was read whole meanwhile.
+    func compare(_ tree: LayerTree, with proven: LayerTree) throws {
+        guard tree.contentKey != proven.contentKey, !tree.hasSameNodes(as: proven) else { return }
+        try supersede(tree, by: proven, because: SealError(description: "the layer has other files than the index"))
+    }
+
     /// Takes an adopted index out of use now that the layer itself has been read.
     private func supersede(_ tree: LayerTree, by proven: LayerTree, because error: any Error) throws {
         guard tree.contentKey != proven.contentKey else { throw error }
         let layer = tree.layer
-        let hasSameNodes = TreeIndex.haveSameOrdinals(tree.index, proven.index) && TreeIndex.difference(tree.index, proven.index) == nil
+        let hasSameNodes = tree.hasSameNodes(as: proven)
         if hasSameNodes, tree.claimsContent(of: proven) {
             // The index was right: what came over the network was not.
             logger.warning("the index was right, and the bytes that came were wrong", metadata: ["layer": "\(layer.descriptor.digest)"])
@@ -56,7 +62,7 @@ extension ImageLibrary {
         } else {
             logger.error("an index from a registry lies; it is dropped and will not be used again", metadata: [
                 "layer": "\(layer.descriptor.digest)", "repository": "\(layer.repository)", "content": "\(tree.contentKey)", "reason": "\(error)",
-                "shown": "\(hasSameNodes ? "goes on with the layer's own content" : "trees that are already shown have wrong names and fail until they are mounted anew")",
+                "shown": "\(hasSameNodes ? "goes on with the layer's own content" : "trees that are already shown have wrong names, and the images other ones from now on")",
             ])
             try store.refuseTree(tree.contentKey, reason: "layer \(layer.descriptor.digest) of \(layer.repository): \(error)")
         }
@@ -69,7 +75,24 @@ extension ImageLibrary {
     }
 }
 
+extension ImageLibrary {
+    /// Whether an index from a registry that this tree was made of has turned out to lie, here or in another process, so that
+    /// who looks at the image anew gets another tree. Asks the disk.
+    public func isOutlived(_ tree: ContentTree) -> Bool {
+        tree.layers.contains { $0.isAdopted && $0.succession.current == nil && store.isRefused($0.contentKey) }
+    }
+}
+
+extension ContentTree {
+    /// Whether this tree is made of an index from a registry, so that another one may come in its place.
+    public var canBeOutlived: Bool { layers.contains(where: \.serving.isAdopted) }
+}
+
 extension LayerTree {
+    fileprivate func hasSameNodes(as proven: LayerTree) -> Bool {
+        TreeIndex.haveSameOrdinals(index, proven.index) && TreeIndex.difference(index, proven.index) == nil
+    }
+
     /// Whether the digests of this tree's content are those of `proven`, as far as the two can be compared.
     fileprivate func claimsContent(of proven: LayerTree) -> Bool {
         guard view.spanCount == proven.view.spanCount else { return false }

@@ -37,8 +37,10 @@ extension ImageLibrary {
         let lease = try await store.exclusive("layer-\(layer.descriptor.digest.hex)")
         defer { _ = lease }
         if try isComplete(layer) { return observe(layer, .present, layer.descriptor.size) }
-        guard let tree = try storedTree(of: layer), tree.format.hasTableOfContents else {
-            _ = try await stream(layer)
+        let stored = try storedTree(of: layer)
+        guard let tree = stored, tree.format.hasTableOfContents else {
+            let proven = try await stream(layer)
+            if let stored, stored.isAdopted { try await blocking { try self.compare(stored, with: proven) } }
             return
         }
         do {

@@ -59,7 +59,9 @@ extension LarderFileSystem {
     /// The root of a tree: as the tree says once it is open, like any directory before.
     func rootEntry(_ tree: MountedTree) -> Entry {
         guard let content = tree.content else { return tree.closedRoot }
-        return tree.entry(0, in: content)
+        var entry = tree.entry(0, in: content)
+        if content.canBeOutlived { entry.nameLifetime = tree.closedRoot.nameLifetime }
+        return entry
     }
 
     private func absent(_ lifetime: Double) -> Answer<Entry> { .ready(.absent(lifetime: lifetime)) }
@@ -180,7 +182,7 @@ extension LarderFileSystem {
             name = listing[position].name
             switch listing[position].node {
             case .tree(let key):
-                guard let tree = mountedIfKnown(key) else { continue }
+                guard let tree = shown(key) else { continue }
                 entry = rootEntry(tree)
             case .live(let tree):
                 guard let root = try? rootEntry(tree) else { continue }

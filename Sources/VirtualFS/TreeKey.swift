@@ -20,14 +20,14 @@ enum TreeKey: Hashable, Sendable {
 
 extension LarderFileSystem {
     /// The mounted tree of a key. Asks the store for the serial the first time, which writes to disk: cold.
+    ///
+    /// Where the tree that is shown was made of an index that lied, another one comes in its place, under a serial of its own: the kernel
+    /// has ids of the old one.
     func mounted(_ key: TreeKey) throws -> MountedTree {
-        let serial: UInt32
-        if let known = serials.withLock({ $0[key] }) {
-            serial = known
-        } else {
-            serial = try library.store.serial(for: key.text)
-            serials.withLock { $0[key] = serial }
-        }
+        let shown = shown(key)
+        if let shown, !(shown.content.map(library.isOutlived) ?? false) { return shown }
+        let serial = try library.store.serial(for: shown.map { "\(key.text)/after/\($0.serial)" } ?? key.text)
+        serials.withLock { $0[key] = serial }
         return try trees.tree(serial) {
             MountedTree(serial: serial, frozen: false) { [weak self] in
                 guard let self else { throw FSError.stale }
@@ -36,10 +36,14 @@ extension LarderFileSystem {
         }
     }
 
-    /// As `mounted`, for the hot side: nil where the serial is not known yet.
+    /// As `mounted`, for the hot side: nil where the serial is not known yet, or the disk must be asked whether the tree still serves.
     func mountedIfKnown(_ key: TreeKey) -> MountedTree? {
-        serials.withLock { $0[key] }.flatMap { trees[$0] }
+        guard let shown = shown(key), !(shown.content?.canBeOutlived ?? false) else { return nil }
+        return shown
     }
+
+    /// What was looked up last.
+    func shown(_ key: TreeKey) -> MountedTree? { serials.withLock { $0[key] }.flatMap { trees[$0] } }
 
     private func open(_ key: TreeKey) async throws -> MountedTree.Opened {
         switch key {

@@ -49,7 +49,9 @@ extension EndToEnd {
             let reference = "\(site.host)/soci-1/small:gzip"
             let shown = try Fixtures.differences(site.truth, larder.rootfs(reference))
             #expect(!shown.contains(": sha256: "), "wrong bytes were served: \(shown)")
+            // Another process finds out, and who looks the image up from then on sees what is in it.
             #expect(try larder.larder("pull", reference).status == 0)
+            #expect(Wait.until(300) { (try? Fixtures.differences(site.truth, larder.rootfs(reference)))?.isEmpty ?? false }, "\(larder.log)")
             let log = larder.log + ((try? Files.read("\(larder.store)/larder.log")) ?? "")
             larder.stop()
             let again = try MountedLarder(store: larder.store)
