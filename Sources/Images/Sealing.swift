@@ -1,5 +1,4 @@
 import Archive
-import LinuxIO
 import OCI
 import Store
 import TreeIndex
