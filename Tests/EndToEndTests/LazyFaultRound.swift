@@ -40,7 +40,7 @@ struct FaultRound {
         var random = SeededGenerator(seed: assignment.seed)
         let way = assignment.way
         seed = UInt32.random(in: 0...UInt32.max, using: &random)
-        front = assignment.front.make(&random)
+        front = assignment.front.make(isBusy: !way.isWhole, &random)
         faults = Faults(SeededGenerator(seed: random.next()), assignment.budget) { schedule.draw(for: way) }
     }
 
@@ -68,7 +68,7 @@ struct FaultRound {
         func require(_ condition: Bool, _ what: @autoclosure () -> String) {
             if !condition { outcome.failures.append("\(name): \(what())\n\(larder.log.suffix(3000))") }
         }
-        func pull() throws -> Program { try Program([LarderCommand.binary, "pull", "--quiet", "--store", larder.store, reference], environment: larder.environment) }
+        func pull() throws -> Program { try Program([LarderCommand.binary, "pull", "--quiet", "--fetch-timeout", "4", "--store", larder.store, reference], environment: larder.environment) }
 
         var pulling: Program?
         switch way {
@@ -76,12 +76,12 @@ struct FaultRound {
             // What is said of the image comes as it should, or there is no profile: what goes wrong is what is fetched by it.
             proxy.inject { $0.headers.contains(name: "Range") ? faults.next() : nil }
             try Program.check(["ls", rootfs])
-            require(until(60, larder) { ($0.images.first?.profile?.wantedSpans ?? 0) > 0 }, "nothing is fetched ahead")
+            require(until(300, larder) { ($0.images.first?.profile?.wantedSpans ?? 0) > 0 }, "nothing is fetched ahead")
         case .fill:
             // Who has waited long gets all the rest at once, which would leave nothing to fill.
             try Program.check(["cat", "\(rootfs)/data/many/000"])
             proxy.inject { _ in faults.next() }
-            require(until(120, larder) { $0.requests("fill") > 0 }, "nothing is fetched while nobody waits")
+            require(until(300, larder) { $0.requests("fill") > 0 }, "nothing is fetched while nobody waits")
             // It goes on until something ends it for a while, which readers would do too.
             _ = until(5, larder) { _ in faults.left == 0 }
         case .pull, .pullInPieces:
@@ -99,11 +99,11 @@ struct FaultRound {
         let checker = ["\(Checkout.fixtures)/check-reads", setting.truth, rootfs, "\(seed)"] + (isInOrder ? ["--in-order"] : []) + (way.isLimited ? ["--cold"] : [])
         // A reader gives up after some errors; others come.
         for pass in 0..<3 where pass == 0 || faults.left > 0 {
-            let output = try Program.run(checker, limit: 120)
+            let output = try Program.run(checker, limit: 300)
             require(output.status == 0, "wrong answers\n\(output.text)\(output.errors)")
         }
         if let pulling {
-            let pulled = try pulling.wait(limit: 120)
+            let pulled = try pulling.wait(limit: 300)
             // Done, or failed with a reason; never a crash.
             require(pulled.status == 0 || (pulled.status < 128 && !pulled.errors.isEmpty), "pull ended with \(pulled.status)\n\(pulled.errors)")
         }
@@ -114,7 +114,7 @@ struct FaultRound {
         // A host that could not be connected to is left alone for a while before it is asked again.
         var last = ""
         _ = Wait.until(120) {
-            guard let again = try? Program.run(checker + ["--errors", "1"], limit: 120) else { return false }
+            guard let again = try? Program.run(checker + ["--errors", "1"], limit: 300) else { return false }
             last = again.text + again.errors
             if again.status != 0 || again.text.contains("\"failed\": 0") { return true }
             usleep(300_000)
@@ -122,8 +122,13 @@ struct FaultRound {
         }
         require(last.contains("\"failed\": 0") && !last.contains(" | "), "not well again without faults\n\(last)")
         if way.pulls {
-            let pulled = try pull().wait(limit: 120)
-            require(pulled.status == 0, "cannot be pulled without faults: \(pulled.errors)")
+            var errors = ""
+            let isPulled = Wait.until(120) {
+                guard let pulled = try? pull().wait(limit: 300) else { return false }
+                errors = pulled.errors
+                return pulled.status == 0
+            }
+            require(isPulled, "cannot be pulled without faults: \(errors)")
         }
         collect(larder, proxy, &outcome)
         larder.stop()

@@ -67,6 +67,8 @@ enum FaultyWay: CaseIterable {
         }
     }
 
+    /// Blobs come whole, or in pieces of some MiB.
+    var isWhole: Bool { [.stream, .pieces, .pull, .pullInPieces, .limitedStream].contains(self) }
     var isLimited: Bool { [.limitedStream, .limitedIndex, .limitedTable].contains(self) }
     var pulls: Bool { self == .pull || self == .pullInPieces }
 
@@ -96,9 +98,10 @@ extension FaultyWay {
         /// The links lead to another host.
         case elsewhere, tokensAndElsewhere
 
-        func make(_ random: inout SeededGenerator) -> FaultyProxy.Front? {
-            let tokenUses = [.tokens, .tokensAndLinks, .tokensAndElsewhere].contains(self) ? Int.random(in: 9...20, using: &random) : nil
-            let linkUses = [.nothing, .tokens].contains(self) ? nil : Int.random(in: 1...3, using: &random)
+        /// - Parameter isBusy: many small requests are made, and not few large ones.
+        func make(isBusy: Bool, _ random: inout SeededGenerator) -> FaultyProxy.Front? {
+            let tokenUses = [.tokens, .tokensAndLinks, .tokensAndElsewhere].contains(self) ? Int.random(in: isBusy ? 9...20 : 6...9, using: &random) : nil
+            let linkUses = [.nothing, .tokens].contains(self) ? nil : Int.random(in: 0...2, using: &random)
             guard tokenUses != nil || linkUses != nil else { return nil }
             return FaultyProxy.Front(tokenUses: tokenUses, linkUses: linkUses, isElsewhere: [.elsewhere, .tokensAndElsewhere].contains(self))
         }
