@@ -195,7 +195,7 @@ import TestSupport
         // Signals go to this test's own child or to nobody.
         try #require(record.pid == holder.process.pid && scratch.library.canEnd(record))
         // It releases on SIGTERM by itself: nothing is unclean.
-        #expect(try scratch.library.breakLease(record.token, force: true) == .ended)
+        #expect(try scratch.library.breakLease(record.token, force: true, grace: .seconds(300)) == .ended)
         #expect(holder.process.wait() == 0)
         #expect(try scratch.lease(npm).unclean == nil)
         #expect(failure { _ = try scratch.library.breakLease(record.token) } == .unknownLease(record.token))

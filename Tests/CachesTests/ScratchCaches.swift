@@ -89,7 +89,7 @@ final class Contender: Sendable {
     /// Waits until it has printed a line that begins so, and returns the rest of that line.
     @discardableResult
     func line(_ beginning: String) throws -> String {
-        for _ in 0..<6000 {
+        for _ in 0..<60_000 {
             let lines = process.log.split(separator: "\n", omittingEmptySubsequences: false).dropLast()
             if let line = lines.first(where: { $0.hasPrefix(beginning) }) { return String(line.dropFirst(beginning.count).drop { $0 == " " }) }
             if !process.isRunning && !process.log.contains(beginning) { break }

@@ -188,7 +188,7 @@ struct SharingTests {
 
             _ = await shell("stat \(path)/f")
             #expect(await quietest { await session.counted { _ = await shell("stat \(path)/f; stat \(path)/absent 2>&1") } } == [:])
-            let read = await session.counted { _ = await shell("cat \(path)/f") }
+            let read = await quietest { await session.counted { _ = await shell("cat \(path)/f") } }
             #expect(read == ["OPEN": 1])
         }
     }

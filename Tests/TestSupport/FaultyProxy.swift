@@ -160,7 +160,7 @@ extension FaultyProxy {
     public static func forward(_ request: HTTPTestServer.Request, _ headers: HTTPHeaders, to upstream: String) async throws -> HTTPTestServer.Response {
         let parts = upstream.split(separator: ":")
         guard parts.count == 2, let port = Int(parts[1]) else { throw Shell.Failed(description: "upstream '\(upstream)' is not HOST:PORT") }
-        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connect(host: String(parts[0]), port: port) { channel in
+        let channel = try await ClientBootstrap(group: MultiThreadedEventLoopGroup.singleton).connectTimeout(.seconds(300)).connect(host: String(parts[0]), port: port) { channel in
             channel.eventLoop.makeCompletedFuture {
                 try channel.pipeline.syncOperations.addHTTPClientHandlers()
                 return try NIOAsyncChannel<HTTPClientResponsePart, HTTPClientRequestPart>(wrappingChannelSynchronously: channel)
