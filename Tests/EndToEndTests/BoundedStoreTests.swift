@@ -23,7 +23,7 @@ extension EndToEnd {
             }
             if ["estargz", "zstdchunked", "plain", "gzip"].contains(form) {
                 // While a layer is streamed nothing of it may go; a moment later it does.
-                #expect(Wait.until(60) { Self.stored(larder) <= Self.thirdBytes }, "\(Self.stored(larder)) bytes are kept\n\(larder.log.suffix(2000))")
+                #expect(Wait.until(300) { Self.stored(larder) <= Self.thirdBytes }, "\(Self.stored(larder)) bytes are kept\n\(larder.log.suffix(2000))")
             }
             let verify = try larder.larder("verify")
             #expect(verify.status == 0, "\(verify.text)\(verify.errors)")
@@ -60,7 +60,7 @@ extension EndToEnd {
                 let output = try reader.wait(limit: 600)
                 #expect(output.status == 0, "\(form): \(output.text)\(output.errors)\n\(first.log.suffix(1000))\(second.log.suffix(1000))")
             }
-            #expect(Wait.until(60) { Self.stored(first) <= Self.thirdBytes }, "\(Self.stored(first)) bytes are kept")
+            #expect(Wait.until(300) { Self.stored(first) <= Self.thirdBytes }, "\(Self.stored(first)) bytes are kept")
             #expect(try first.larder("verify").status == 0)
         }
 
@@ -131,7 +131,7 @@ extension EndToEnd {
             #expect(report.contains("left alone: open"), "\(report)")
             #expect(try objects() == 1)
             reader.signal(SIGKILL)
-            _ = try reader.wait(limit: 10)
+            _ = try reader.wait(limit: 120)
             #expect(Wait.until(120) {
                 _ = try? larder.larder("prune", "--all", "--filter", "type==content")
                 return (try? objects()) == 0

@@ -35,7 +35,7 @@ extension EndToEnd {
         @Test(arguments: Trick.all) func hostileImageFailsAloneAndClearly(trick: Trick) throws {
             let fixtures = try Fixtures.shared()
             let larder = try MountedLarder(["--layout", "hostile=\(fixtures.hostile)", "--layout", "local=\(fixtures.layouts)"])
-            let shown = try Program.run(["find", larder.rootfs("hostile/\(trick.name):latest")], limit: 60)
+            let shown = try Program.run(["find", larder.rootfs("hostile/\(trick.name):latest")], limit: 300)
             #expect(shown.status != 0, "it was shown: \(shown.text)")
             let log = larder.log
             #expect(trick.clues.contains { log.contains($0) }, "the log names none of \(trick.clues): \(log.suffix(3000))")
@@ -81,7 +81,7 @@ extension EndToEnd {
             let fixtures = try Fixtures.shared()
             let larder = try MountedLarder(["--layout", "hostile=\(fixtures.hostile)", "--layout", "local=\(fixtures.layouts)"])
             let rootfs = larder.rootfs("hostile/table-claims-content:latest")
-            let read = try Program.run(["cat", "\(rootfs)/file"], limit: 60)
+            let read = try Program.run(["cat", "\(rootfs)/file"], limit: 300)
             #expect(read.status == 1 && read.bytes.isEmpty && read.errors.contains("Input/output error"), "\(read.errors)")
             #expect(larder.log.contains("sha256:"), "\(larder.log)")
             try expectAlive(larder)

@@ -4,11 +4,11 @@ import TestSupport
 /// Looking at files from another process, so that a mount which does not answer cannot hold the test run.
 enum Files {
     static func read(_ path: String) throws -> String {
-        try Program.check(["cat", path], limit: 60)
+        try Program.check(["cat", path], limit: 300)
     }
 
     static func exists(_ path: String) throws -> Bool {
-        try Program.run(["test", "-e", path, "-o", "-L", path], limit: 60).status == 0
+        try Program.run(["test", "-e", path, "-o", "-L", path], limit: 300).status == 0
     }
 }
 
