@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 
 /// Another program, run to its end or left running: its output goes to files, so no pipe can fill and block it.
 ///
@@ -35,8 +36,7 @@ final class Program {
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_adddup2(&actions, outputFile, 1)
         posix_spawn_file_actions_adddup2(&actions, errorFile, 2)
-        // A server in this process that closes a connection must not find it kept open by a program that was started meanwhile.
-        guard closeFrom(&actions, 3) == 0 else { throw Failure(description: "\(name): cannot close what it does not need") }
+        actions.closeFrom(3)
         // A test runner may block or ignore signals that the program under test must get.
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
@@ -134,10 +134,6 @@ final class Program {
         }
     }
 }
-
-/// glibc's, which Swift cannot see without _GNU_SOURCE: closes that descriptor and all above before the program begins.
-@_silgen_name("posix_spawn_file_actions_addclosefrom_np")
-private func closeFrom(_ actions: UnsafeMutablePointer<posix_spawn_file_actions_t>, _ first: Int32) -> Int32
 
 enum Wait {
     /// Asks every few milliseconds until `condition` holds or `seconds` are over; says whether it held.
