@@ -64,8 +64,9 @@ import TreeIndex
         try await Bench().run { bench in
             try bench.add([layer])
             let before = try await tree(bench).index
-            // At least one that somebody reads: of the spans, some hold only what was replaced.
-            let read = try #require(try bench.files("files/sha256").randomElement(using: &random))
+            // At least one that somebody reads: some spans, and one of the objects, hold only what was replaced.
+            let objects = Set(mixed.files.values.map { "files/sha256/\(Digest(of: $0).hex)" })
+            let read = try #require(try bench.files("files/sha256").filter(objects.contains).randomElement(using: &random))
             for name in try bench.files("spans", "files/sha256") where name == read || Bool.random(using: &random) {
                 try bench.directory.directory().remove("store/\(name)")
             }
