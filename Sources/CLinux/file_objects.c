@@ -94,7 +94,10 @@ int larder_open_handle(int mount, const struct larder_handle *handle, int flags)
     raw.header.handle_bytes = handle->length;
     raw.header.handle_type = handle->type;
     memcpy(raw.header.f_handle, handle->words, handle->length);
-    return outcome(open_by_handle_at(mount, &raw.header, flags | O_CLOEXEC));
+    int code = outcome(open_by_handle_at(mount, &raw.header, flags | O_CLOEXEC));
+    // While the number of an inode that is gone is being given to a new one, Linux finds neither (iget_locked) and says
+    // ENOMEM. Nothing else here needs memory that could be missing for long.
+    return code == -ENOMEM ? -ESTALE : code;
 }
 
 int larder_open_component(int directory, const char *name, int flags, mode_t mode) {

@@ -35,7 +35,7 @@ struct larder_handle {
 int larder_look(int directory, const char *name, struct larder_object *object);
 // As larder_look, and surely of the same object its handle. -EOPNOTSUPP where the filesystem has none that fits.
 int larder_look_with_handle(int directory, const char *name, struct larder_object *object, struct larder_handle *handle);
-// open_by_handle_at(2). `mount` is an open (not O_PATH) file of the filesystem. Needs CAP_DAC_READ_SEARCH.
+// open_by_handle_at(2). `mount` is an open (not O_PATH) file of the filesystem. Needs CAP_DAC_READ_SEARCH. -ESTALE: the object is gone.
 int larder_open_handle(int mount, const struct larder_handle *handle, int flags);
 // An openat(2) of one component that follows no link and crosses no mount.
 int larder_open_component(int directory, const char *name, int flags, mode_t mode);
