@@ -20,11 +20,12 @@ int larder_open_beneath(int directory, const char *path, int flags, mode_t mode)
         .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS,
     };
     // EAGAIN: a rename elsewhere made the kernel unsure whether ".." stays beneath; it asks to be asked again.
+    // EXDEV: the path leads out, and will again; or what it leads to was moved out while it was opened.
     long result;
     int attempts = 100;
     do {
         result = syscall(SYS_openat2, directory, path, &how, sizeof how);
-    } while (result == -1 && (errno == EINTR || (errno == EAGAIN && --attempts > 0)));
+    } while (result == -1 && (errno == EINTR || ((errno == EAGAIN || errno == EXDEV) && --attempts > 0)));
     return (int)result;
 }
 

@@ -56,10 +56,22 @@ extension Directory {
             guard error.code == EISDIR || error.code == EPERM else { throw error }
         }
         guard let raw = try openIfPresent(name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW) else { return false }
-        let child = Directory(owning: raw, path: path + "/" + name)
-        try child.removeContents()
-        try removeDirectory(name)
+        try Directory(owning: raw, path: path + "/" + name).removeContents { () throws(SystemError) in _ = try removeDirectory(name) }
         return true
+    }
+
+    /// Empties this directory and calls `remove` for its name; again where somebody who has it open put something in meanwhile.
+    private func removeContents(then remove: () throws(SystemError) -> Void) throws(SystemError) {
+        var attempts = 100
+        while true {
+            try removeContents()
+            do throws(SystemError) {
+                return try remove()
+            } catch {
+                attempts -= 1
+                guard error.code == ENOTEMPTY, attempts > 0 else { throw error }
+            }
+        }
     }
 
     /// Removes everything below this directory, and leaves it empty.
@@ -70,9 +82,10 @@ extension Directory {
             guard code == EISDIR || code == EPERM else { throw SystemError("unlink", path: path + "/" + entry.text, code: code) }
             let raw = entry.withName { openat(descriptor.raw, $0, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) }
             guard raw >= 0 else { throw failure("open", entry.text) }
-            try Directory(owning: OwnedDescriptor(owning: raw), path: path + "/" + entry.text).removeContents()
-            guard entry.withName({ unlinkat(descriptor.raw, $0, AT_REMOVEDIR) }) == 0 || errno == ENOENT else {
-                throw failure("rmdir", entry.text)
+            try Directory(owning: OwnedDescriptor(owning: raw), path: path + "/" + entry.text).removeContents { () throws(SystemError) in
+                guard entry.withName({ unlinkat(descriptor.raw, $0, AT_REMOVEDIR) }) == 0 || errno == ENOENT else {
+                    throw failure("rmdir", entry.text)
+                }
             }
         }
     }
