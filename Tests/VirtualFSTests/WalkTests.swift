@@ -171,7 +171,8 @@ import Testing
             _ = try await mount.content(before.attributes.node)
             #expect(try await mount.find(file).attributes.blocks == ((1 << 20) + 5 + 511) / 512)
             #expect(try mount.attribute(before.attributes.node, "user.larder.source") == "local")
-            // Now it is one file, for the kernel to read alone.
+            // Now it is one file, for the kernel to read alone, as soon as the last of it is on disk.
+            await mount.library.settle()
             #expect(try await mount.open(before.attributes.node).complete)
             #expect(try mount.fileSystem.backing(before.attributes.node)?.size() == (1 << 20) + 5)
         }
