@@ -36,4 +36,11 @@ struct Answer {
         add("m{t:\(status.modified).\(status.modified_ns)}")
         if full { add("c{t:\(status.changed).\(status.changed_ns)} b{b:\(status.blocks)} z\(status.block_size)") }
     }
+
+    /// Of whichever file `descriptor` is: it was stored into through memory.
+    mutating func add(storedInto descriptor: Int32) {
+        var status = pm_status()
+        _ = pm_stat(descriptor, "", Worker.itself, &status)
+        add("{s:\(status.inode):\(status.identity)}")
+    }
 }

@@ -7,6 +7,9 @@ struct Normaliser {
     private var objects: [Pair: Int] = [:]
     /// By that place: the candidate's inode number.
     private var candidates: [UInt64?] = []
+    /// By that place: files that somebody stored into through memory. How many blocks that takes in a hole depends on how many
+    /// pages the cache keeps together (large folios), and FUSE's cache is not the disk's.
+    private var storedInMemory: Set<Int> = []
     /// Boundaries of the epochs, nanoseconds since 1970.
     private var ticks: [Int64] = []
 
@@ -32,20 +35,21 @@ struct Normaliser {
     /// Both answers to one operation, candidate's and plain one's, in comparable form.
     mutating func pair(_ candidate: [UInt8], _ plain: [UInt8], on a: Side, _ b: Side) -> (String, String) {
         var numbers: [Int] = []
-        var blocks: [UInt64] = []
+        // The number of blocks, and how far another one may be from it.
+        var blocks: [(count: UInt64, tolerance: UInt64)] = []
         let plainText = render(plain) { kind, words in
             switch kind {
             case UInt8(ascii: "i"):
-                let object = Pair(inode: words[0], identity: words[1])
-                if objects[object] == nil {
-                    objects[object] = candidates.count
-                    candidates.append(nil)
-                }
-                numbers.append(objects[object]!)
-                return "i\(objects[object]!)"
+                let number = number(of: words)
+                numbers.append(number)
+                return "i\(number)"
+            case UInt8(ascii: "s"):
+                storedInMemory.insert(number(of: words))
+                return "stored"
             case UInt8(ascii: "t"): return epoch(words)
             case UInt8(ascii: "b"):
-                blocks.append(words[0])
+                // How many blocks describe where a sparse file lies depends on where the disk had room.
+                blocks.append((words[0], numbers.last.map(storedInMemory.contains) ?? false ? .max : 16))
                 return "\(words[0])"
             default: return Self.process(words[0], b)
             }
@@ -64,16 +68,25 @@ struct Normaliser {
                     return "i\(number)"
                 }
                 return known == words[0] ? "i\(number)" : "i\(number)-was-\(known)-is-\(words[0])"
+            case UInt8(ascii: "s"): return "stored"
             case UInt8(ascii: "t"): return epoch(words)
             case UInt8(ascii: "b"):
                 defer { blockIndex += 1 }
-                // How many blocks describe where a sparse file lies depends on where the disk had room.
-                guard blockIndex < blocks.count, max(words[0], blocks[blockIndex]) - min(words[0], blocks[blockIndex]) <= 16 else { return "\(words[0])" }
-                return "\(blocks[blockIndex])"
+                guard blockIndex < blocks.count else { return "\(words[0])" }
+                let (count, tolerance) = blocks[blockIndex]
+                return "\(max(words[0], count) - min(words[0], count) <= tolerance ? count : words[0])"
             default: return Self.process(words[0], a)
             }
         }
         return (candidateText, plainText)
+    }
+
+    private mutating func number(of words: [UInt64]) -> Int {
+        let object = Pair(inode: words[0], identity: words[1])
+        if let known = objects[object] { return known }
+        objects[object] = candidates.count
+        candidates.append(nil)
+        return candidates.count - 1
     }
 
     /// Times that a program set lie before 2002 and are exact.

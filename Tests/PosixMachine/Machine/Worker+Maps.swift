@@ -77,6 +77,7 @@ extension Worker {
         var answer = Answer.result(read(pipe.read, map.address + place, count))
         _ = drain()
         answer.add("\(msync(map.address, Mapping.bytes, MS_SYNC))")
+        answer.add(storedInto: map.file)
         settle(map, seed)
         return answer
     }
@@ -102,6 +103,7 @@ extension Worker {
         answer.add("\(msync(map.address, Mapping.bytes, MS_SYNC))")
         _ = pm_stat(map.file, "", Worker.itself, &after)
         answer.add(after.modified > before.modified ? "newer" : "unchanged")
+        answer.add(storedInto: map.file)
         settle(map, seed)
         return answer
     }
