@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -28,6 +29,8 @@ int larder_open_beneath(int directory, const char *path, int flags, mode_t mode)
     } while (result == -1 && (errno == EINTR || ((errno == EAGAIN || errno == EXDEV) && --attempts > 0)));
     return (int)result;
 }
+
+void larder_trim_heap(void) { malloc_trim(0); }
 
 void larder_start_writeback(int fd) { sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); }
 

@@ -90,6 +90,8 @@ extension ImageLibrary {
                 self.keepLandmark(contents.prefetchLength, of: tree)
                 return tree
             }
+            // Of a table of 20,000 files, 30 MB of small pieces are left behind.
+            Heap.trim()
             logger.info("layer indexed from its table of contents", metadata: ["layer": "\(layer.descriptor.digest)", "format": "\(format.name)", "files": "\(tree.view.nodeCount)"])
             return tree
         } catch let error where error is ArchiveError || error is TreeIndexError || error is ImageError {

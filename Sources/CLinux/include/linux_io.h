@@ -11,6 +11,9 @@ extern const int larder_o_path;
 // openat2(2) with RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS: a path cannot leave the directory it starts from.
 int larder_open_beneath(int directory, const char *path, int flags, mode_t mode);
 
+// malloc_trim(3): gives free memory back to the system, also from between pieces in use.
+void larder_trim_heap(void);
+
 // Starts writing the file's dirty pages to disk and does not wait. A hint: filesystems without it are as right without it.
 void larder_start_writeback(int fd);
 
