@@ -44,7 +44,7 @@ let package = Package(
 
         // MARK: where bytes are, and where they come from
         .target(name: "Store", dependencies: ["LinuxIO", "OCI", "TreeIndex", .product(name: "Logging", package: "swift-log")], swiftSettings: strict),
-        .testTarget(name: "StoreTests", dependencies: ["Store"], swiftSettings: strict),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "TestSupport"], swiftSettings: strict),
         .target(
             name: "Remote",
             dependencies: [

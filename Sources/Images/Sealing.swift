@@ -40,7 +40,7 @@ extension ImageLibrary {
         try await restoreFlights.run(tree.contentKey) {
             let tail = try await self.tail(of: tree)
             do {
-                // Minutes of hashing for a large layer, and nobody waits for it.
+                // All of the layer is hashed, and nobody waits for it.
                 try await self.supply.idly {
                     try TarSpaceSeal(tree, tail: tail).prove()
                     try self.publish(tree, sealedBy: tree.layer.diffID)

@@ -32,6 +32,18 @@ enum Terminal {
         return String(decoding: try encoder.encode(value), as: UTF8.self)
     }
 
+    /// Does one thing after the other. What came of each is a line as soon as it is done, or all are one JSON document when all are done.
+    static func each<Subject, Report: Encodable>(
+        _ subjects: some Sequence<Subject>, asJSON: Bool, _ act: (Subject) async throws -> (Report, line: String)
+    ) async throws {
+        var reports: [Report] = []
+        for subject in subjects {
+            let (report, line) = try await act(subject)
+            if asJSON { reports.append(report) } else { output(line) }
+        }
+        if asJSON { try json(reports) }
+    }
+
     /// Columns padded to their widest cell.
     static func table(_ rows: [[String]]) {
         var widths: [Int] = []

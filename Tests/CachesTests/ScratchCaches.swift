@@ -12,15 +12,8 @@ final class ScratchCaches: Sendable {
     let storePath: String
     let library: CacheLibrary
 
-    /// Where files cost no waiting for a disk, if there is room for all tests at once: containers have 64 MB there.
-    private static let memory: String? = {
-        var status = statvfs()
-        guard access("/dev/shm", W_OK) == 0, statvfs("/dev/shm", &status) == 0 else { return nil }
-        return status.f_bavail * status.f_frsize > 1 << 30 ? "/dev/shm" : nil
-    }()
-
     init() throws {
-        let parent = Self.memory ?? "/tmp"
+        let parent = TemporaryDirectory.memory ?? "/tmp"
         var template = Array("\(parent)/larder-caches-XXXXXX".utf8CString)
         guard let made = template.withUnsafeMutableBufferPointer({ mkdtemp($0.baseAddress!) }) else { throw SystemError("mkdtemp") }
         base = try Directory(String(cString: made))

@@ -6,25 +6,25 @@ extension EndToEnd {
     /// `LARDER_POSIX_OPERATIONS` (30,000) says how long it is; the whole proof is 200,000.
     @Suite struct PosixTests {
         @Test func nothingDistinguishesACacheFromAPlainDirectory() throws {
-            try Self.compare([], Self.operations)
+            try Self.compare(Self.operations)
         }
 
         /// The daemon then reads and writes itself, as on kernels before 6.9.
         @Test func nothingDistinguishesACacheWithoutPassthrough() throws {
-            try Self.compare(["--no-passthrough"], Self.operations / 4)
+            try Self.compare(Self.operations / 4, mount: ["--no-passthrough"], machine: ["--own-cache"])
         }
 
         private static var operations: Int { Int(Environment.current["LARDER_POSIX_OPERATIONS"] ?? "") ?? 30_000 }
 
         /// What FUSE cannot do, each with its reason, is in `Tests/PosixMachine/Machine/Generator.swift`. mtime after a store into
         /// mapped memory is here: the kernel does not tell FUSE of it, and `stat` shows it with the next change.
-        private static func compare(_ options: [String], _ operations: Int) throws {
-            let larder = try MountedLarder(options)
+        private static func compare(_ operations: Int, mount: [String] = [], machine: [String] = []) throws {
+            let larder = try MountedLarder(mount)
             try Program.check(["mkdir", "\(larder.mountPoint)/caches/posix"])
             let plain = try larder.scratch.subdirectory("plain")
             let seed = SeededGenerator.named("nothingDistinguishesACacheFromAPlainDirectory").seed
             let output = try Program.run(
-                [LarderCommand.beside("posix-machine"), "--seed", "\(seed)", "--ops", "\(operations)", "--without", "mapTimes",
+                [LarderCommand.beside("posix-machine"), "--seed", "\(seed)", "--ops", "\(operations)", "--without", "mapTimes"] + machine + [
                  "--below", "\(larder.store)/caches/posix/instances/0", "\(larder.mountPoint)/caches/posix", plain],
                 limit: 600)
             #expect(output.status == 0, "\(output.text)\(output.errors)\(larder.log.suffix(2000))")

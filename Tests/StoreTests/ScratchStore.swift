@@ -3,6 +3,7 @@ import LinuxIO
 import Logging
 import OCI
 import Store
+import TestSupport
 import Testing
 
 /// A store in a fresh directory that goes with this object.
@@ -11,17 +12,10 @@ final class ScratchStore: Sendable {
     let path: String
     let base: Directory
 
-    /// Where files cost no waiting for a disk, if there is room for all tests at once: containers have 64 MB there.
-    private static let memory: String? = {
-        var status = statvfs()
-        guard access("/dev/shm", W_OK) == 0, statvfs("/dev/shm", &status) == 0 else { return nil }
-        return status.f_bavail * status.f_frsize > 1 << 30 ? "/dev/shm" : nil
-    }()
-
     /// - Parameter onDisk: in /tmp whatever it costs; else in memory where the system has such a place, so that hundreds of
     ///   fsyncs do not make the tests wait.
     init(onDisk: Bool = false) throws {
-        let parent = onDisk ? "/tmp" : Self.memory ?? "/tmp"
+        let parent = onDisk ? "/tmp" : TemporaryDirectory.memory ?? "/tmp"
         var template = Array("\(parent)/larder-store-XXXXXX".utf8CString)
         guard let made = template.withUnsafeMutableBufferPointer({ mkdtemp($0.baseAddress!) }) else { throw SystemError("mkdtemp") }
         base = try Directory(String(cString: made))

@@ -19,26 +19,28 @@ struct Comparison {
 
     /// How often each kind was done, and how often it did not fail: a kind that always fails proves little.
     private(set) var done: [Kind: (count: Int, succeeded: Int)] = [:]
-    private var normaliser = Normaliser()
+    private var normaliser: Normaliser
     private var lastSucceeded = false
     private var history: [String] = []
     private let a: Side
     private let b: Side
 
-    init(_ candidate: String, _ plain: String) throws(Side.Failed) {
+    /// - Parameter hasOwnCache: see `Normaliser`.
+    init(_ candidate: String, _ plain: String, hasOwnCache: Bool) throws(Side.Failed) {
         guard mkdir(candidate, 0o777) == 0, chmod(candidate, 0o777) == 0 else { throw Side.Failed(candidate) }
         guard mkdir(plain, 0o777) == 0, chmod(plain, 0o777) == 0 else { throw Side.Failed(plain) }
-        self = try Self.looking(at: candidate, plain)
+        try self.init(looking: candidate, plain, Normaliser(hasOwnCache: hasOwnCache))
     }
 
-    /// At directories that are there.
-    static func looking(at candidate: String, _ plain: String) throws(Side.Failed) -> Comparison {
-        try Comparison(a: Side(directory: candidate, alike: candidate), b: Side(directory: plain, alike: candidate))
+    /// Looks at the same plain directory as `other`, and at the candidate's another way.
+    init(after other: Comparison, at candidate: String, _ plain: String) throws(Side.Failed) {
+        try self.init(looking: candidate, plain, Normaliser(after: other.normaliser))
     }
 
-    private init(a: Side, b: Side) {
-        self.a = a
-        self.b = b
+    private init(looking candidate: String, _ plain: String, _ normaliser: Normaliser) throws(Side.Failed) {
+        a = try Side(directory: candidate, alike: candidate)
+        b = try Side(directory: plain, alike: candidate)
+        self.normaliser = normaliser
     }
 
     /// Stops at the first difference. `next` gives nil at the end, whereupon both trees are compared.

@@ -7,10 +7,11 @@ struct Machine {
     }
 
     private static let usage = """
-        usage: posix-machine [--seed N] [--ops N] [--without KIND,...] [--no-set-id] [--replay FILE] [--below DIR] CANDIDATE PLAIN
+        usage: posix-machine [--seed N] [--ops N] [--without KIND,...] [--no-set-id] [--own-cache] [--replay FILE] [--below DIR] CANDIDATE PLAIN
         Does the same random operations in a fresh directory of CANDIDATE and of PLAIN, with two processes and two users in
         each, and compares every result and, now and then, the trees. As root. PLAIN should be on the disk that CANDIDATE
-        keeps its files on. --below is that place itself, to be compared with PLAIN at the end.
+        keeps its files on. --below is that place itself, to be compared with PLAIN at the end. --own-cache: what is mapped of
+        CANDIDATE's files are not the pages of that disk, so that stores into holes may take other blocks.
         Exit status 0: no difference, 1: a difference, which is printed with a short sequence that makes it.
         """
 
@@ -18,6 +19,7 @@ struct Machine {
     private var count = 20_000
     private var left: Set<Kind> = []
     private var setsIDs = true
+    private var hasOwnCache = false
     private var replayed: [Operation]?
     private var below: String?
     private let candidate: String
@@ -31,9 +33,14 @@ struct Machine {
                 places.append(word)
                 continue
             }
-            if word == "--no-set-id" {
+            switch word {
+            case "--no-set-id":
                 setsIDs = false
                 continue
+            case "--own-cache":
+                hasOwnCache = true
+                continue
+            default: break
             }
             guard let value = rest.popFirst() else { throw Usage(description: Self.usage) }
             switch word {
@@ -113,11 +120,11 @@ struct Machine {
     private func compare(_ name: String, _ next: (Int) -> Operation?, succeeded: (Operation) -> Void = { _ in }) throws -> (Comparison.Outcome, [Kind: (count: Int, succeeded: Int)]) {
         let places = [candidate, plain].map { "\($0)/posix-machine-\(getpid())-\(name)" }
         defer { for place in places { Self.remove(place) } }
-        var comparison = try Comparison(places[0], places[1])
+        var comparison = try Comparison(places[0], places[1], hasOwnCache: hasOwnCache)
         let outcome = comparison.run(next, succeeded: succeeded)
         if case .equal = outcome, let below {
             // A third pair of workers looks at both disks' directories only.
-            var other = try Comparison.looking(at: "\(below)/posix-machine-\(getpid())-\(name)", places[1])
+            var other = try Comparison(after: comparison, at: "\(below)/posix-machine-\(getpid())-\(name)", places[1])
             return (other.run { _ in nil }, comparison.done)
         }
         return (outcome, comparison.done)

@@ -7,15 +7,25 @@ struct Normaliser {
     private var objects: [Pair: Int] = [:]
     /// By that place: the candidate's inode number.
     private var candidates: [UInt64?] = []
-    /// By that place: files that somebody stored into through memory. How many blocks that takes in a hole depends on how many
-    /// pages the cache keeps together (large folios), and FUSE's cache is not the disk's.
-    private var storedInMemory: Set<Int> = []
+    /// Where the candidate has a page cache of its own, files of the plain side that somebody stored into through memory: how many
+    /// blocks that takes in a hole depends on how many pages the cache keeps together (large folios).
+    private var storedInMemory: Set<Pair>?
     /// Boundaries of the epochs, nanoseconds since 1970.
     private var ticks: [Int64] = []
 
     private struct Pair: Hashable {
         let inode: UInt64
         let identity: UInt64
+    }
+
+    /// - Parameter hasOwnCache: the candidate's pages are not those of the disk that it keeps its files on.
+    init(hasOwnCache: Bool) {
+        storedInMemory = hasOwnCache ? [] : nil
+    }
+
+    /// For other ways to the same files.
+    init(after other: Normaliser) {
+        storedInMemory = other.storedInMemory
     }
 
     /// Lets the clock move on, so that the kernel's stamps of all later changes are greater than this, and none before is. The
@@ -37,19 +47,25 @@ struct Normaliser {
         var numbers: [Int] = []
         // The number of blocks, and how far another one may be from it.
         var blocks: [(count: UInt64, tolerance: UInt64)] = []
+        var isStoredInMemory = false
         let plainText = render(plain) { kind, words in
             switch kind {
             case UInt8(ascii: "i"):
-                let number = number(of: words)
-                numbers.append(number)
-                return "i\(number)"
+                let object = Pair(inode: words[0], identity: words[1])
+                if objects[object] == nil {
+                    objects[object] = candidates.count
+                    candidates.append(nil)
+                }
+                numbers.append(objects[object]!)
+                isStoredInMemory = storedInMemory?.contains(object) ?? false
+                return "i\(objects[object]!)"
             case UInt8(ascii: "s"):
-                storedInMemory.insert(number(of: words))
+                storedInMemory?.insert(Pair(inode: words[0], identity: words[1]))
                 return "stored"
             case UInt8(ascii: "t"): return epoch(words)
             case UInt8(ascii: "b"):
                 // How many blocks describe where a sparse file lies depends on where the disk had room.
-                blocks.append((words[0], numbers.last.map(storedInMemory.contains) ?? false ? .max : 16))
+                blocks.append((words[0], isStoredInMemory ? .max : 16))
                 return "\(words[0])"
             default: return Self.process(words[0], b)
             }
@@ -79,14 +95,6 @@ struct Normaliser {
             }
         }
         return (candidateText, plainText)
-    }
-
-    private mutating func number(of words: [UInt64]) -> Int {
-        let object = Pair(inode: words[0], identity: words[1])
-        if let known = objects[object] { return known }
-        objects[object] = candidates.count
-        candidates.append(nil)
-        return candidates.count - 1
     }
 
     /// Times that a program set lie before 2002 and are exact.
