@@ -2,6 +2,7 @@
 
 #include <linux/fuse.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #define SAME_SIZE(name) _Static_assert(sizeof(struct larder_##name) == sizeof(struct name), #name)
@@ -9,6 +10,7 @@
     _Static_assert(offsetof(struct larder_##name, field) == offsetof(struct name, field), #name "." #field)
 
 _Static_assert(sizeof(struct larder_fuse_in_header) == 40, "fuse_in_header");
+_Static_assert(sizeof(struct larder_fuse_ring_header) == 288 && offsetof(struct larder_fuse_ring_header, commit_id) == 264, "fuse_uring_req_header");
 _Static_assert(sizeof(struct larder_fuse_init_in) == 64, "fuse_init_in");
 _Static_assert(sizeof(struct larder_fuse_init_out) == 64, "fuse_init_out");
 _Static_assert(sizeof(struct larder_fuse_backing_map) == 16, "fuse_backing_map");
@@ -62,6 +64,7 @@ SAME_PLACE(fuse_dirent, type);
 _Static_assert(sizeof(struct larder_fuse_dirent) == FUSE_NAME_OFFSET, "fuse_dirent.name");
 
 _Static_assert((int)LARDER_FUSE_INIT == (int)FUSE_INIT, "opcode INIT");
+_Static_assert((int)LARDER_FUSE_INTERRUPT == (int)FUSE_INTERRUPT, "opcode INTERRUPT");
 _Static_assert((int)LARDER_FUSE_CREATE == (int)FUSE_CREATE, "opcode CREATE");
 _Static_assert((int)LARDER_FUSE_TMPFILE == (int)FUSE_TMPFILE, "opcode TMPFILE");
 _Static_assert(LARDER_FATTR_MODE == FATTR_MODE && LARDER_FATTR_UID == FATTR_UID && LARDER_FATTR_GID == FATTR_GID, "FATTR_MODE, UID, GID");
@@ -75,6 +78,7 @@ _Static_assert(LARDER_FUSE_HANDLE_KILLPRIV_V2 == FUSE_HANDLE_KILLPRIV_V2, "HANDL
 _Static_assert(LARDER_FUSE_PARALLEL_DIROPS == FUSE_PARALLEL_DIROPS, "PARALLEL_DIROPS");
 _Static_assert(LARDER_FUSE_CACHE_SYMLINKS == FUSE_CACHE_SYMLINKS, "CACHE_SYMLINKS");
 _Static_assert(LARDER_FUSE_WRITEBACK_CACHE == FUSE_WRITEBACK_CACHE, "WRITEBACK_CACHE");
+_Static_assert(LARDER_FUSE_MAX_PAGES == FUSE_MAX_PAGES, "MAX_PAGES");
 _Static_assert(LARDER_FUSE_INIT_EXT == FUSE_INIT_EXT, "INIT_EXT");
 _Static_assert(LARDER_FOPEN_DIRECT_IO == FOPEN_DIRECT_IO, "FOPEN_DIRECT_IO");
 _Static_assert(LARDER_FOPEN_KEEP_CACHE == FOPEN_KEEP_CACHE, "FOPEN_KEEP_CACHE");
@@ -113,6 +117,17 @@ const void *larder_request_body(size_t size) {
 uint32_t larder_request_opcode(void) {
     return request_opcode;
 }
+
+uint64_t larder_request_unique(void) {
+    struct larder_fuse_in_header header;
+    memcpy(&header, request, sizeof header);
+    return header.unique;
+}
+
+static __thread void *request_entry;
+
+void larder_request_set_entry(void *entry) { request_entry = entry; }
+void *larder_request_entry(void) { return request_entry; }
 
 static __thread void *reply_buffer;
 static __thread size_t reply_buffer_size;

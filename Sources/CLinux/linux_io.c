@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <malloc.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -72,3 +73,10 @@ int larder_receive_descriptor(int socket) {
 }
 
 void larder_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+
+int larder_keep_on_processor(int processor) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(processor, &set);
+    return sched_setaffinity(0, sizeof set, &set);
+}

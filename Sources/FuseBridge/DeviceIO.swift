@@ -15,18 +15,53 @@ enum DeviceIO {
     ) -> Int {
         let count = Glibc.read(device, buffer, size)
         guard count >= MemoryLayout<larder_fuse_in_header>.size, let buffer else { return count }
-        received(UnsafeMutableRawBufferPointer(start: buffer, count: count), on: FuseConnection.of(userData: userData).pointee)
-        return count
+        let message = UnsafeMutableRawBufferPointer(start: buffer, count: count)
+        let connection = FuseConnection.of(userData: userData)
+        received(message, on: connection.pointee)
+        guard let interrupted = interruptedRequest(message) else { return count }
+        connection.pointee.cold.interrupt(interrupted)
+        // It has no answer, and libfuse need not hear of it: to libfuse, nothing could be read this time.
+        errno = EINTR
+        return -1
     }
 
     private static func write(
         _ device: Int32, _ parts: UnsafeMutablePointer<iovec>?, _ count: Int32, _ userData: UnsafeMutableRawPointer?
     ) -> Int {
-        if let parts, count == 2 { answering(parts, on: FuseConnection.of(userData: userData).pointee) }
+        if let parts, count > 0, let header = parts[0].iov_base {
+            let connection = FuseConnection.of(userData: userData)
+            if count == 2 { answering(parts, on: connection.pointee) }
+            let unique = header.loadUnaligned(as: larder_fuse_out_header.self).unique
+            if let size = answer(unique, UnsafeBufferPointer(start: parts, count: Int(count)), on: connection.pointee) { return size }
+        }
         return Glibc.writev(device, parts, count)
     }
 
-    private static func received(_ message: UnsafeMutableRawBufferPointer, on mount: borrowing FuseConnection) {
+    /// Where the request came through a ring, the answer goes there.
+    private static func answer(_ unique: UInt64, _ parts: UnsafeBufferPointer<iovec>, on mount: borrowing FuseConnection) -> Int? {
+        guard mount.handshake.hasRings else { return nil }
+        if let tag = larder_request_entry() {
+            let size: Int? = RingEntry.with(tag) { entry in
+                guard entry.unique.load(ordering: .relaxed) == unique else { return nil }
+                larder_request_set_entry(nil)
+                return entry.answer(parts)
+            }
+            if let size { return size }
+        }
+        return mount.rings.answer(unique, parts)
+    }
+
+    /// INTERRUPT names the request whose caller had a signal.
+    private static func interruptedRequest(_ message: UnsafeMutableRawBufferPointer) -> UInt64? {
+        let size = MemoryLayout<larder_fuse_in_header>.size
+        guard message.loadUnaligned(as: larder_fuse_in_header.self).opcode == UInt32(LARDER_FUSE_INTERRUPT),
+            message.count >= size + MemoryLayout<UInt64>.size
+        else { return nil }
+        return message.loadUnaligned(fromByteOffset: size, as: UInt64.self)
+    }
+
+    /// A request has come, from the device or through a ring.
+    static func received(_ message: UnsafeMutableRawBufferPointer, on mount: borrowing FuseConnection) {
         var header = message.loadUnaligned(as: larder_fuse_in_header.self)
         mount.counters.count(opcode: header.opcode)
         larder_request_begin(message.baseAddress, message.count, header.opcode)

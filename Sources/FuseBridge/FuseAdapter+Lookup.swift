@@ -48,7 +48,7 @@ extension FuseRequest {
     consuming func replyLater(
         on mount: borrowing FuseConnection, _ compute: @escaping @Sendable (any FileSystem) async throws(FSError) -> FuseReply
     ) {
-        mount.cold.answer(self, on: mount.fileSystem, with: compute)
+        mount.cold.answer(self, on: mount.fileSystem, isWatched: mount.handshake.hasRings, with: compute)
     }
 }
 

@@ -16,6 +16,7 @@ struct FuseConnection: ~Copyable {
     let workers: WorkerPool
     let passthrough: PassthroughTable
     let requestLimit: UInt32
+    let rings = RequestRings()
 
     init(
         fileSystem: any FileSystem, handshake: InitHandshake, counters: FuseCounters, passthrough: PassthroughTable,

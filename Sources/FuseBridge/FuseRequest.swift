@@ -36,10 +36,4 @@ struct FuseRequest: ~Copyable, @unchecked Sendable {
 /// A request on its way to the cold side. Whoever receives it makes it a `FuseRequest` again, once.
 struct MovedRequest: @unchecked Sendable {
     fileprivate(set) var raw: fuse_req_t
-
-    /// Has `function` called with `token` when the caller is interrupted; at once if that has happened already.
-    /// libfuse may call it while the request is being answered on another thread, so `token` is a number, not an object.
-    func onInterrupt(token: UInt, _ function: @escaping @convention(c) (fuse_req_t?, UnsafeMutableRawPointer?) -> Void) {
-        fuse_req_interrupt_func(raw, function, UnsafeMutableRawPointer(bitPattern: token))
-    }
 }

@@ -1,6 +1,28 @@
 import Glibc
+import LinuxIO
 
 extension FuseSession {
+    /// Whether a mount can get its requests through io_uring.
+    public enum IOUringSupport: Sendable {
+        case here
+        /// The kernel has no such thing (before Linux 6.14).
+        case absent
+        /// The kernel's administrator has not set `ioUringParameter`, which is how Linux comes.
+        case off
+        /// The kernel does not let this process have a ring.
+        case forbidden(SystemError)
+    }
+
+    /// Y or N in this file: whether the kernel offers io_uring to FUSE.
+    public static let ioUringParameter = "/sys/module/fuse/parameters/enable_uring"
+
+    public static var ioUringSupport: IOUringSupport {
+        guard let file = try? OwnedDescriptor.open(ioUringParameter, O_RDONLY), let value = try? file.readToEnd(limit: 16) else { return .absent }
+        if value.first != UInt8(ascii: "Y") { return .off }
+        do { try RequestRing.check() } catch { return .forbidden(error) }
+        return .here
+    }
+
     /// How much the kernel may do without asking.
     public enum Profile: Sendable {
         /// OPEN is answered, so files can be handed to the kernel whole (passthrough) and lifetimes can end.
@@ -49,7 +71,10 @@ extension FuseSession {
         public var flags: MountFlags
         /// Requests that the kernel may have outstanding in the background (readahead, releases).
         public var requestLimit: UInt32
-        /// Threads that answer requests; nil for one per core, at least two. On two cores a third or fourth gained nothing when
+        /// Requests come through io_uring where the kernel offers it (Linux 6.14, with the parameter `enable_uring` of its module
+        /// fuse) and the process may use it: each is answered on the processor where it was made.
+        public var ioUring: Bool
+        /// Threads that answer requests read from the device; nil for one per core, at least two. On two cores a third or fourth gained nothing when
         /// files were made, opened or removed; only stat by one process was faster with three (one busy machine, best of 12).
         public var threads: Int?
         /// How far the kernel reads ahead, in KiB; set as root only.
@@ -58,7 +83,7 @@ extension FuseSession {
         public init(
             mountPoint: String, profile: Profile = .full, allowOther: Bool = false, passthrough: Bool = true,
             maxStackDepth: UInt32 = 1, name: String = "larder", subtype: String = "larder",
-            flags: MountFlags = [.readOnly, .noSetuid, .noDevices], requestLimit: UInt32 = 512, threads: Int? = nil,
+            flags: MountFlags = [.readOnly, .noSetuid, .noDevices], requestLimit: UInt32 = 512, ioUring: Bool = true, threads: Int? = nil,
             readAheadKiB: Int = 4096
         ) {
             self.mountPoint = mountPoint
@@ -70,6 +95,7 @@ extension FuseSession {
             self.subtype = subtype
             self.flags = flags
             self.requestLimit = requestLimit
+            self.ioUring = ioUring
             self.threads = threads
             self.readAheadKiB = readAheadKiB
         }

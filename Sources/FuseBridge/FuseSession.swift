@@ -46,6 +46,11 @@ public final class FuseSession: Sendable {
         stage.withLock { if case .running(let mount) = $0 { mount.handshake.hasPassthrough } else { false } }
     }
 
+    /// Requests come through io_uring. Known once `run` is ready.
+    public var usesIOUring: Bool {
+        stage.withLock { if case .running(let mount) = $0 { mount.handshake.hasRings } else { false } }
+    }
+
     /// `invalidateAll` has an effect: kernels since 6.16. Known once `run` is ready.
     public var canInvalidate: Bool {
         stage.withLock { if case .running(let mount) = $0 { mount.handshake.canInvalidate } else { false } }
@@ -68,7 +73,8 @@ public final class FuseSession: Sendable {
         let device = try Mounting.mount(options, on: mountPoint, logger: logger)
         let patch = InitPatch(
             wantsPassthrough: options.passthrough && options.profile == .full && device.isPrivileged,
-            isWritable: options.profile == .full && !options.flags.contains(.readOnly), maxStackDepth: options.maxStackDepth)
+            isWritable: options.profile == .full && !options.flags.contains(.readOnly),
+            wantsRings: options.ioUring && (try? RequestRing.check()) != nil, maxStackDepth: options.maxStackDepth)
         let mount: ServedMount
         do {
             mount = try ServedMount(

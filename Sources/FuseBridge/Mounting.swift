@@ -51,10 +51,13 @@ enum Mounting {
 
     /// Takes off a mount of `type` whose connection has ended. Returns false where there is none.
     ///
-    /// STATFS is the one question that the kernel never answers from a cache: stat(2) of a dead root still succeeds.
+    /// STATFS is the one question that the kernel never answers from a cache: stat(2) of a dead root still succeeds. It is
+    /// cancelled where the rings of a process that has just ended still stand.
     static func unmountIfDead(_ path: String, type: String) throws(MountError) -> Bool {
         var status = statvfs()
-        guard MountTable.mounted(on: path)?.type == type, statvfs(path, &status) != 0, errno == ENOTCONN else { return false }
+        guard MountTable.mounted(on: path)?.type == type, statvfs(path, &status) != 0,
+            errno == ENOTCONN || errno == ECANCELED
+        else { return false }
         try unmount(path, lazily: true)
         return true
     }

@@ -78,17 +78,39 @@ final class ServedMount: @unchecked Sendable {
         guard handshake.isDone else { throw .session("the mount ended before the kernel had agreed to the protocol") }
         onReady()
         var threads: [DedicatedThread] = []
+        let rings = connection.pointee.rings
         do throws(SystemError) {
-            for number in 0..<count {
-                threads.append(try .start("larder-fuse-\(number)") { self.answerRequests { false } })
+            if handshake.hasRings { try rings.start(ringConnection) }
+            // What does not come through rings (FORGET, INTERRUPT) is little.
+            for number in 0..<(handshake.hasRings ? 1 : count) {
+                threads.append(try .start("larder-device-\(number)") { self.answerRequests { false } })
             }
         } catch {
-            guard !threads.isEmpty else { throw .session("\(error)") }
+            guard !threads.isEmpty else {
+                rings.finish()
+                throw .session("\(error)")
+            }
             logger.warning("fewer threads than wanted serve the mount", metadata: ["threads": "\(threads.count)", "reason": "\(error)"])
         }
         for thread in threads { thread.join() }
+        rings.finish()
         connection.pointee.cold.drain()
         connection.pointee.workers.drain()
+    }
+
+    private var ringConnection: RequestRing.Connection {
+        .init(
+            device: fuse_session_fd(session), payloadSize: InitPatch.ringPayload, entryLimit: Int(connection.pointee.requestLimit),
+            serve: { self.answer($0) })
+    }
+
+    /// A request that came through a ring.
+    private func answer(_ message: UnsafeMutableRawBufferPointer) {
+        DeviceIO.received(message, on: connection.pointee)
+        var buffer = fuse_buf()
+        buffer.mem = message.baseAddress
+        buffer.size = message.count
+        fuse_session_process_buf(session, &buffer)
     }
 
     /// The loop of one thread: read a request, answer it or hand it to the cold side, read the next.

@@ -22,6 +22,7 @@ struct ConfigurationFile: Sendable, Equatable {
     var platform: String?
     var allowOther: Bool?
     var passthrough: Bool?
+    var ioUring: Bool?
     /// Seconds.
     var fetchTimeout: Double?
     /// Seconds.
@@ -87,7 +88,7 @@ private func refuseUnknownKeys<Key: CodingKey & CaseIterable>(_ decoder: any Dec
 
 extension ConfigurationFile: Decodable {
     private enum Key: String, CodingKey, CaseIterable {
-        case store, platform, allowOther, passthrough, fetchTimeout, tagLifetime, changeTimeout, profiles, backgroundFill, indexTrust, logLevel, hosts
+        case store, platform, allowOther, passthrough, ioUring, fetchTimeout, tagLifetime, changeTimeout, profiles, backgroundFill, indexTrust, logLevel, hosts
         case maxSize, minFree, maxBlobs, maxContent
     }
 
@@ -98,6 +99,7 @@ extension ConfigurationFile: Decodable {
         platform = try values.decodeIfPresent(String.self, forKey: .platform)
         allowOther = try values.decodeIfPresent(Bool.self, forKey: .allowOther)
         passthrough = try values.decodeIfPresent(Bool.self, forKey: .passthrough)
+        ioUring = try values.decodeIfPresent(Bool.self, forKey: .ioUring)
         fetchTimeout = try values.decodeIfPresent(Double.self, forKey: .fetchTimeout)
         tagLifetime = try values.decodeIfPresent(Double.self, forKey: .tagLifetime)
         changeTimeout = try values.decodeIfPresent(Double.self, forKey: .changeTimeout)

@@ -61,7 +61,7 @@ struct Daemon {
                     done.resume(with: Result {
                         try session.run {
                             if session.canInvalidate { invalidation.set { session.invalidateAll() } }
-                            library.logger.notice("mounted", metadata: ["mount": "\(options.mountPoint)", "store": "\(settings.storePath)", "passthrough": "\(session.hasPassthrough)"])
+                            library.logger.notice("mounted", metadata: ["mount": "\(options.mountPoint)", "store": "\(settings.storePath)", "passthrough": "\(session.hasPassthrough)", "io_uring": "\(session.usesIOUring)"])
                             onReady()
                             Readiness.announce()
                         }

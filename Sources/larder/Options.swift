@@ -44,6 +44,7 @@ struct Settings: Sendable {
     var platform: Platform
     var allowOther: Bool
     var passthrough: Bool
+    var ioUring: Bool
     var fetchLimit: Duration
     var tagLifetime: Duration
     /// How long a change by path waits for a cache that somebody has to himself.
@@ -73,6 +74,7 @@ struct Settings: Sendable {
         } ?? .host
         allowOther = try variables.flag("ALLOW_OTHER") ?? file.allowOther ?? (geteuid() == 0)
         passthrough = try variables.flag("PASSTHROUGH") ?? file.passthrough ?? true
+        ioUring = try variables.flag("IO_URING") ?? file.ioUring ?? true
         fetchLimit = try Self.seconds(remote?.fetchTimeout ?? variables.number("FETCH_TIMEOUT") ?? file.fetchTimeout ?? 60, "fetch timeout")
         tagLifetime = try Self.seconds(variables.number("TAG_LIFETIME") ?? file.tagLifetime ?? 60, "tag lifetime")
         changeLimit = try Self.seconds(variables.number("CHANGE_TIMEOUT") ?? file.changeTimeout ?? 10, "change timeout")

@@ -62,6 +62,60 @@ struct ColdTests {
         }
     }
 
+    /// An interrupt takes another way than what it is about, and may overtake it. One that was lost would leave its caller waiting.
+    @Test func noSignalIsLost() async throws {
+        let fileSystem = MemoryFS()
+        fileSystem.makeCold("slow", Self.forEver)
+        try await withMount(fileSystem, threads: 2) { mount in
+            let output = await python(
+                """
+                import ctypes, errno, random, signal
+                libc = ctypes.CDLL(None, use_errno=True)
+                signal.signal(signal.SIGALRM, lambda *_: None)
+                results = set()
+                for number in range(500):
+                    # Each of them is interrupted once: the kernel tells of a request's first signal only.
+                    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00001, 0.0004), 0.05)
+                    results.add((libc.access(b"\(mount.path)/slow", 0), errno.errorcode[ctypes.get_errno()]))
+                    signal.setitimer(signal.ITIMER_REAL, 0)
+                print(*results)
+                """)
+            #expect(output == "(-1, 'EINTR')\n")
+        }
+    }
+
+    /// However many requests of a processor wait: its next one is answered.
+    @Test func aProcessorsWaitsDoNotDelayItsOtherRequests() async throws {
+        let fileSystem = MemoryFS()
+        fileSystem.file("hot", "at once\n")
+        fileSystem.file("barrier", "")
+        let count = 100
+        let begun = Mutex(0)
+        for number in 0..<count {
+            fileSystem.makeCold("slow\(number)") { () async throws(FSError) in
+                begun.withLock { $0 += 1 }
+                try await Self.forEver()
+            }
+        }
+        fileSystem.makeCold("barrier") { () async throws(FSError) in
+            while begun.withLock({ $0 }) < count { await Task.yield() }
+        }
+        try await withMount(fileSystem) { mount in
+            let result = await shell(
+                """
+                taskset -p -c 0 $$ >/dev/null
+                cd \(mount.path)
+                for i in $(seq 0 \(count - 1)); do stat slow$i >/dev/null 2>&1 & pids="$pids $!"; done
+                stat -c %n barrier
+                cat hot
+                kill $pids
+                wait
+                echo ended
+                """)
+            #expect(result.output == "barrier\nat once\nended\n")
+        }
+    }
+
     /// The kernel holds a directory's lock over a lookup unless PARALLEL_DIROPS was agreed: then these two would wait
     /// for each other for ever. The test ends them after a time and fails.
     @Test func twoLookupsInOneDirectoryAreInFlightAtOnce() async throws {

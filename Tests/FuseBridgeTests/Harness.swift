@@ -20,7 +20,21 @@ enum FuseDevice {
     static let usersReason: Comment = "SKIPPED: /dev/fuse is for root only (chmod 666), so mounting as a user has NOT been tested"
 }
 
+extension FuseDevice {
+    /// LARDER_IO_URING=false has all tests read requests from the device instead.
+    static let usesIOUring: Bool = {
+        if case .here = FuseSession.ioUringSupport { getenv("LARDER_IO_URING").map { String(cString: $0) } != "false" } else { false }
+    }()
+}
+
 @Suite struct DeviceTests {
+    /// Both ways of getting requests are tested where there are two.
+    @Test func ringsAreOnWhereTheKernelHasThem() {
+        guard getenv("CI") != nil, geteuid() == 0, access(FuseSession.ioUringParameter, W_OK) == 0 else { return }
+        if case .here = FuseSession.ioUringSupport { return }
+        Issue.record("FUSE over io_uring is \(FuseSession.ioUringSupport): mount-scripts/test turns it on")
+    }
+
     @Test func thereIsADeviceWhereTheTestsMustNotBeSkipped() {
         guard getenv("CI") != nil else { return }
         #expect(FuseDevice.isUsable)
@@ -89,7 +103,7 @@ struct Served: Sendable {
         self.path = path
         self.fileSystem = fileSystem
         let options = FuseSession.Options(
-            mountPoint: path, profile: profile, allowOther: true, passthrough: passthrough, flags: flags, threads: threads)
+            mountPoint: path, profile: profile, allowOther: true, passthrough: passthrough, flags: flags, ioUring: FuseDevice.usesIOUring, threads: threads)
         let session = try FuseSession(fileSystem: fileSystem, options: options, logger: Logger(label: "test"))
         self.session = session
         try session.mount()

@@ -11,7 +11,7 @@ import Testing
     /// linux/fuse.h: PARALLEL_DIROPS is bit 18, INIT_EXT 30, DIRECT_IO_ALLOW_MMAP 36, PASSTHROUGH 37, NO_EXPORT_SUPPORT 38.
     @Test func whatIsOfferedIsTaken() {
         var reply = larder_fuse_init_out()
-        #expect(patch.apply(to: &reply, offered: all))
+        #expect(patch.apply(to: &reply, offered: all).passthrough)
         #expect(reply.flags == 1 << 18 | 1 << 30)
         #expect(reply.flags2 == 1 << (36 - 32) | 1 << (37 - 32) | 1 << (38 - 32))
         #expect(reply.max_stack_depth == 1)
@@ -22,12 +22,12 @@ import Testing
         var writable = patch
         writable.isWritable = true
         var reply = larder_fuse_init_out()
-        #expect(writable.apply(to: &reply, offered: all))
+        #expect(writable.apply(to: &reply, offered: all).passthrough)
         #expect(reply.flags == 1 << 18 | 1 << 28 | 1 << 30)
         var offered = all
         offered.flags = ~(1 << 28)
         reply = larder_fuse_init_out()
-        #expect(writable.apply(to: &reply, offered: offered))
+        #expect(writable.apply(to: &reply, offered: offered).passthrough)
         #expect(reply.flags & 1 << 28 == 0)
     }
 
@@ -37,7 +37,7 @@ import Testing
             offered.flags = flags
             offered.flags2 = flags2
             var reply = larder_fuse_init_out()
-            #expect(!patch.apply(to: &reply, offered: offered))
+            #expect(!patch.apply(to: &reply, offered: offered).passthrough)
             #expect(reply.flags == expected)
             #expect(reply.flags2 == 0)
             #expect(reply.max_stack_depth == 0)
@@ -47,20 +47,48 @@ import Testing
     @Test func applyingItTwiceChangesNothing() {
         var once = larder_fuse_init_out()
         once.flags = 0x1234
-        #expect(patch.apply(to: &once, offered: all))
+        #expect(patch.apply(to: &once, offered: all).passthrough)
         var twice = once
-        #expect(patch.apply(to: &twice, offered: all))
+        #expect(patch.apply(to: &twice, offered: all).passthrough)
         #expect(withUnsafeBytes(of: once) { Array($0) } == withUnsafeBytes(of: twice) { Array($0) })
     }
 
     @Test func passthroughIsLeftOutWhereTheKernelWouldIgnoreIt() {
         var reply = larder_fuse_init_out()
         reply.flags = 1 << 16
-        #expect(!patch.apply(to: &reply, offered: all), "writeback cache")
+        #expect(!patch.apply(to: &reply, offered: all).passthrough, "writeback cache")
         for depth in [0, 3] as [UInt32] {
             var reply = larder_fuse_init_out()
-            #expect(!InitPatch(wantsPassthrough: true, maxStackDepth: depth).apply(to: &reply, offered: all))
+            #expect(!InitPatch(wantsPassthrough: true, maxStackDepth: depth).apply(to: &reply, offered: all).passthrough)
             #expect(reply.flags2 & 1 << 5 == 0)
+        }
+    }
+
+    /// OVER_IO_URING is bit 41, MAX_PAGES 22.
+    @Test func ringsBoundWhatARequestHolds() {
+        var wanting = patch
+        wanting.wantsRings = true
+        var reply = larder_fuse_init_out()
+        reply.max_write = 1 << 20
+        #expect(wanting.apply(to: &reply, offered: all).rings)
+        #expect(reply.flags & 1 << 22 != 0 && reply.flags2 & 1 << (41 - 32) != 0)
+        #expect(Int(reply.max_write) == InitPatch.ringPayload && Int(reply.max_pages) * 4096 == InitPatch.ringPayload)
+        let once = reply
+        #expect(wanting.apply(to: &reply, offered: all).rings)
+        #expect(withUnsafeBytes(of: once) { Array($0) } == withUnsafeBytes(of: reply) { Array($0) })
+    }
+
+    @Test func ringsAreForWhoWantsThemAndIsOfferedThem() {
+        var wanting = patch
+        wanting.wantsRings = true
+        var offered = all
+        offered.flags2 &= ~(1 << (41 - 32))
+        for (patch, offer) in [(patch, all), (wanting, offered)] {
+            var reply = larder_fuse_init_out()
+            reply.max_write = 1 << 20
+            #expect(!patch.apply(to: &reply, offered: offer).rings)
+            #expect(reply.flags & 1 << 22 == 0 && reply.flags2 & 1 << (41 - 32) == 0)
+            #expect(reply.max_write == 1 << 20 && reply.max_pages == 0)
         }
     }
 }

@@ -19,7 +19,7 @@ struct LiveMount: Sendable {
     init(passthrough: Bool, gate: any LiveGate, threads: Int?) async throws {
         (below, path) = (try temporaryDirectory(), try temporaryDirectory())
         let tree = try LiveTree(.open(below, O_RDONLY | O_DIRECTORY), gate: gate, numbers: LiveNumbers())
-        let options = FuseSession.Options(mountPoint: path, allowOther: true, passthrough: passthrough, flags: [], threads: threads)
+        let options = FuseSession.Options(mountPoint: path, allowOther: true, passthrough: passthrough, flags: [], ioUring: FuseDevice.usesIOUring, threads: threads)
         let session = try FuseSession(fileSystem: tree, options: options, logger: Logger(label: "test"))
         self.session = session
         try session.mount()

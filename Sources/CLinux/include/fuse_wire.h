@@ -28,6 +28,18 @@ struct larder_fuse_out_header {
     uint64_t unique;
 };
 
+// A request that comes through io_uring, struct fuse_uring_req_header (ABI 7.42): `in_out` holds the header of the request and
+// then that of the answer, `op_in` what comes next in a request read from the device. Names and data are elsewhere, the payload.
+struct larder_fuse_ring_header {
+    char in_out[128];
+    char op_in[128];
+    uint64_t flags;
+    uint64_t commit_id;
+    uint32_t payload_size;
+    uint32_t padding;
+    uint64_t reserved;
+};
+
 struct larder_fuse_init_in {
     uint32_t major;
     uint32_t minor;
@@ -161,6 +173,7 @@ struct larder_fuse_backing_map {
 enum {
     LARDER_FUSE_INIT = 26,
     LARDER_FUSE_CREATE = 35,
+    LARDER_FUSE_INTERRUPT = 36,
     LARDER_FUSE_TMPFILE = 51,
 };
 
@@ -193,6 +206,7 @@ enum {
     LARDER_FUSE_PARALLEL_DIROPS = 1 << 18,
     LARDER_FUSE_CACHE_SYMLINKS = 1 << 23,
     LARDER_FUSE_HANDLE_KILLPRIV_V2 = 1 << 28,
+    LARDER_FUSE_MAX_PAGES = 1 << 22,
     LARDER_FUSE_INIT_EXT = 1 << 30,
 };
 
@@ -201,6 +215,7 @@ enum {
     LARDER_FUSE2_DIRECT_IO_ALLOW_MMAP = 1 << 4,
     LARDER_FUSE2_PASSTHROUGH = 1 << 5,
     LARDER_FUSE2_NO_EXPORT_SUPPORT = 1 << 6,
+    LARDER_FUSE2_OVER_IO_URING = 1 << 9,
 };
 
 // Flags of an OPEN or OPENDIR reply. With PASSTHROUGH, KEEP_CACHE makes the open fail with EIO.
@@ -222,6 +237,11 @@ void larder_request_begin(const void *message, size_t size, uint32_t opcode);
 // `size` bytes behind the header, or NULL where the request is shorter.
 const void *larder_request_body(size_t size);
 uint32_t larder_request_opcode(void);
+uint64_t larder_request_unique(void);
+
+// The ring entry of the request that this thread is answering, if it came through a ring and has no answer yet.
+void larder_request_set_entry(void *entry);
+void *larder_request_entry(void);
 
 // This thread's reply buffer, page aligned and at least `size` bytes long. NULL where memory is out.
 void *larder_reply_buffer(size_t size);

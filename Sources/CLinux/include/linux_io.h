@@ -26,5 +26,7 @@ int larder_receive_descriptor(int socket);
 
 // Names the calling thread; the kernel keeps the first 15 bytes.
 void larder_name_thread(const char *name);
+// Keeps the calling thread on one processor. -1 with errno where that is not allowed.
+int larder_keep_on_processor(int processor);
 
 #endif

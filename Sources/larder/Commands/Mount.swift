@@ -40,6 +40,9 @@ struct Mount: AsyncParsableCommand {
     @Flag(name: .long, inversion: .prefixedNo, help: "Let the kernel read complete large files itself (root only).")
     var passthrough: Bool?
 
+    @Flag(name: .long, inversion: .prefixedNo, help: "Take the kernel's requests through io_uring where it offers that (Linux 6.14, see larder doctor).")
+    var ioUring: Bool?
+
     @Flag(name: .long, inversion: .prefixedNo, help: "Complete layers that were read from while nobody waits for content (default: yes).")
     var backgroundFill: Bool?
 
@@ -85,6 +88,7 @@ struct Mount: AsyncParsableCommand {
         var settings = try Settings(store: store, remote: remote)
         if let allowOther { settings.allowOther = allowOther }
         if let passthrough { settings.passthrough = passthrough }
+        if let ioUring { settings.ioUring = ioUring }
         if let backgroundFill { settings.backgroundFill = backgroundFill }
         settings.limits = try limits.over(settings.limits)
         settings.profileFile = recordProfile.map(Settings.absolute)
@@ -148,7 +152,8 @@ struct Mount: AsyncParsableCommand {
         if noexec { flags.insert(.noExecution) }
         return FuseSession.Options(
             mountPoint: directory, profile: isImmutable ? .zeroMessage : .full, allowOther: settings.allowOther,
-            passthrough: settings.passthrough, name: tree ?? "larder", flags: flags
+            passthrough: settings.passthrough, name: tree ?? "larder", flags: flags,
+            ioUring: settings.ioUring
         )
     }
 }

@@ -1,0 +1,89 @@
+#include "fuse_ring.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+// struct fuse_uring_cmd_req of linux/fuse.h, ABI 7.42; its place is the second half of a submission of twice the size.
+struct command {
+    uint64_t flags;
+    uint64_t commit_id;
+    uint16_t queue;
+    uint8_t padding[6];
+};
+
+// enum fuse_uring_cmd
+enum { REGISTER = 1, COMMIT_AND_FETCH = 2 };
+
+struct larder_ring {
+    struct io_uring ring;
+};
+
+larder_ring *larder_ring_make(void) {
+    larder_ring *made = calloc(1, sizeof *made);
+    if (!made) return NULL;
+    struct io_uring_params parameters = {.flags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
+    const int code = io_uring_queue_init_params(64, &made->ring, &parameters);
+    if (code == 0) return made;
+    free(made);
+    errno = -code;
+    return NULL;
+}
+
+void larder_ring_free(larder_ring *ring) {
+    io_uring_queue_exit(&ring->ring);
+    free(ring);
+}
+
+static struct io_uring_sqe *submission(larder_ring *ring) {
+    struct io_uring_sqe *entry;
+    while (!(entry = io_uring_get_sqe(&ring->ring))) io_uring_submit(&ring->ring);
+    memset(entry, 0, 2 * sizeof *entry);
+    return entry;
+}
+
+static struct io_uring_sqe *prepare(larder_ring *ring, int device, uint32_t operation, struct command command, uint64_t tag) {
+    struct io_uring_sqe *entry = submission(ring);
+    entry->opcode = IORING_OP_URING_CMD;
+    entry->fd = device;
+    entry->cmd_op = operation;
+    entry->user_data = tag;
+    memcpy(entry->cmd, &command, sizeof command);
+    return entry;
+}
+
+void larder_ring_register(larder_ring *ring, int device, uint16_t queue, const struct iovec memory[2], uint64_t tag) {
+    struct io_uring_sqe *entry = prepare(ring, device, REGISTER, (struct command){.queue = queue}, tag);
+    entry->addr = (uint64_t)(uintptr_t)memory;
+    entry->len = 2;
+}
+
+void larder_ring_commit(larder_ring *ring, int device, uint16_t queue, uint64_t commit_id, uint64_t tag) {
+    prepare(ring, device, COMMIT_AND_FETCH, (struct command){.queue = queue, .commit_id = commit_id}, tag);
+}
+
+void larder_ring_listen(larder_ring *ring, int eventfd, uint64_t *value) {
+    struct io_uring_sqe *entry = submission(ring);
+    io_uring_prep_read(entry, eventfd, value, sizeof *value, 0);
+    entry->user_data = 0;
+}
+
+int larder_ring_submit(larder_ring *ring, bool waits) {
+    const int code = waits ? io_uring_submit_and_wait(&ring->ring, 1) : io_uring_submit(&ring->ring);
+    return code < 0 ? -code : 0;
+}
+
+bool larder_ring_next(larder_ring *ring, uint64_t *tag, int32_t *result) {
+    struct io_uring_cqe *completion;
+    if (io_uring_peek_cqe(&ring->ring, &completion) != 0) return false;
+    *tag = completion->user_data;
+    *result = completion->res;
+    io_uring_cqe_seen(&ring->ring, completion);
+    return true;
+}
+
+bool larder_ring_has_next(const larder_ring *ring) { return io_uring_cq_ready(&ring->ring) > 0; }
+
+int larder_eventfd(void) { return eventfd(0, EFD_CLOEXEC); }
