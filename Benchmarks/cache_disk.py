@@ -18,6 +18,16 @@ def run(command, **options):
     return done.stdout
 
 
+def host():
+    """What the figures depend on, in words."""
+    try:
+        with open("/sys/module/fuse/parameters/enable_uring") as parameter:
+            rings = "on" if parameter.read(1) == "Y" else "off"
+    except OSError:
+        rings = "absent"
+    return f"Linux {os.uname().release}, {os.cpu_count()} cores, FUSE over io_uring {rings}"
+
+
 class Disk:
     """A filesystem in an image on the disk that is measured, made anew for every system in every run: all of them find it
     alike, whatever was deleted before. (Without a journal ext4 takes no inode that was freed in the last minute, and looks

@@ -13,7 +13,15 @@ final class RequestRing: @unchecked Sendable {
         var entries: [RingEntry] = []
         /// Answered by other threads, and to be handed to the kernel by ours.
         var answered: [RingEntry] = []
-        var isClosing = false
+        var end: End?
+    }
+
+    /// How far the end has come.
+    enum End {
+        /// The mount has gone: the kernel gives every entry back.
+        case unmounted
+        /// Requests may still come, and nobody is to answer them.
+        case abandoned
     }
 
     /// Free entries of each queue.
@@ -72,9 +80,9 @@ final class RequestRing: @unchecked Sendable {
         return size
     }
 
-    /// No more requests can come: `run` returns when the kernel has given every entry back.
-    func close() {
-        shared.withLock { $0.isClosing = true }
+    /// Has `run` return: as soon as it may.
+    func close(_ end: End) {
+        shared.withLock { $0.end = end }
         ringBell()
     }
 
@@ -102,14 +110,14 @@ final class RequestRing: @unchecked Sendable {
         let count = UnsafeMutablePointer<UInt64>.allocate(capacity: 1)
         defer { count.deallocate() }
         larder_ring_listen(ring, bell.raw, count)
-        var isClosing = false
-        while offered > 0 || !isClosing {
+        var end: End?
+        while end != .abandoned && (end != .unmounted || offered > 0) {
             larder_ring_submit(ring, true)
             while larder_ring_next(ring, &tag, &result) {
                 if let entry = UnsafeMutableRawPointer(bitPattern: UInt(tag)) {
                     RingEntry.with(entry) { completed($0, result) }
                 } else {
-                    isClosing = commitAnswered()
+                    end = commitAnswered()
                     larder_ring_listen(ring, bell.raw, count)
                 }
                 // No answer waits here for the next request to be answered.
@@ -132,14 +140,14 @@ final class RequestRing: @unchecked Sendable {
         if offered < queues.count * Self.spare { offerEntry(to: entry.queue) }
     }
 
-    private func commitAnswered() -> Bool {
-        let (answered, isClosing) = shared.withLock { shared in
+    private func commitAnswered() -> End? {
+        let (answered, end) = shared.withLock { shared in
             defer { shared.answered.removeAll(keepingCapacity: true) }
-            return (shared.answered, shared.isClosing)
+            return (shared.answered, shared.end)
         }
         offered += answered.count
         for entry in answered { commit(entry) }
-        return isClosing
+        return end
     }
 
     private func commit(_ entry: RingEntry) {

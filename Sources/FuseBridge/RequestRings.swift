@@ -44,9 +44,11 @@ final class RequestRings: Sendable {
         if let failure { throw failure }
     }
 
-    /// Waits until no request can come any more. To be called when the device has said that the mount has gone.
-    func finish() {
-        for ring in rings.withLock({ $0 }) { ring.close() }
+    /// Ends the threads. `.unmounted` is for when the device has said so: then no request can come any more.
+    func finish(_ end: RequestRing.End) {
+        for ring in rings.withLock({ $0 }) { ring.close(end) }
         for thread in threads.withLock({ $0 }) { thread.join() }
+        // They know who serves, who knows us. Answers that come yet go to the device, which says that nobody waits for them.
+        rings.withLock { $0 = [] }
     }
 }

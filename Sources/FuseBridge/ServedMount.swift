@@ -8,6 +8,10 @@ import VirtualFS
 
 /// A libfuse session on a mounted device, and the threads that answer its requests.
 final class ServedMount: @unchecked Sendable {
+    /// Microseconds. What is read from the device beside rings is not waited for: many FORGETs come as one request when they are
+    /// let gather, and wake this thread once.
+    private static let gathering: UInt32 = 2000
+
     let isPrivileged: Bool
     private let connection: UnsafeMutablePointer<FuseConnection>
     private let session: OpaquePointer
@@ -76,7 +80,6 @@ final class ServedMount: @unchecked Sendable {
         // INIT alone first: it settles how large the threads' buffers must be.
         answerRequests { handshake.isDone }
         guard handshake.isDone else { throw .session("the mount ended before the kernel had agreed to the protocol") }
-        onReady()
         var threads: [DedicatedThread] = []
         let rings = connection.pointee.rings
         do throws(SystemError) {
@@ -87,13 +90,14 @@ final class ServedMount: @unchecked Sendable {
             }
         } catch {
             guard !threads.isEmpty else {
-                rings.finish()
+                rings.finish(.abandoned)
                 throw .session("\(error)")
             }
             logger.warning("fewer threads than wanted serve the mount", metadata: ["threads": "\(threads.count)", "reason": "\(error)"])
         }
+        onReady()
         for thread in threads { thread.join() }
-        rings.finish()
+        rings.finish(.unmounted)
         connection.pointee.cold.drain()
         connection.pointee.workers.drain()
     }
@@ -126,6 +130,7 @@ final class ServedMount: @unchecked Sendable {
             if count == -EINTR || count == -EAGAIN { continue }
             guard count > 0 else { return }
             fuse_session_process_buf(session, &buffer)
+            if handshake.hasRings { usleep(Self.gathering) }
         }
     }
 }

@@ -25,9 +25,9 @@ extension EndToEnd {
         }
 
         @Test func optionsBecomeFlags() throws {
-            let options = "rw,_netdev,nofail,x-systemd.automount,user=me,allow_other,store=/s p,platform=linux/arm64,layout=a=/b,plain_http=h:5000,fetch_timeout=7,log_file=/l,no_passthrough,nosuid,dev,noexec,ro"
+            let options = "rw,_netdev,nofail,x-systemd.automount,user=me,allow_other,store=/s p,platform=linux/arm64,layout=a=/b,plain_http=h:5000,fetch_timeout=7,log_file=/l,no_passthrough,no_io_uring,nosuid,dev,noexec,ro"
             #expect(try command("larder", "/m", "-o", options).text
-                == "[mount][--allow-other][--store][/s p][--platform][linux/arm64][--layout][a=/b][--plain-http][h:5000][--fetch-timeout][7][--log-file][/l][--no-passthrough][--dev][--noexec][--read-only][/m]")
+                == "[mount][--allow-other][--store][/s p][--platform][linux/arm64][--layout][a=/b][--plain-http][h:5000][--fetch-timeout][7][--log-file][/l][--no-passthrough][--no-io-uring][--dev][--noexec][--read-only][/m]")
         }
 
         @Test func wrongCallsFailAsMountExpects() throws {
