@@ -5,8 +5,8 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <malloc.h>
-#include <string.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -76,6 +76,10 @@ void larder_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
 
 int larder_keep_on_processor(int processor) {
     cpu_set_t set;
+    if (processor < 0 || processor >= CPU_SETSIZE) {
+        errno = EINVAL;
+        return -1;
+    }
     CPU_ZERO(&set);
     CPU_SET(processor, &set);
     return sched_setaffinity(0, sizeof set, &set);

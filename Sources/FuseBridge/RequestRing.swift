@@ -24,8 +24,9 @@ final class RequestRing: @unchecked Sendable {
         case abandoned
     }
 
-    /// Free entries of each queue.
+    /// Free entries of a processor that is on; of one that is off, one.
     private static let spare = 32
+    private var freeEntries: Int { queues.count - 1 + Self.spare }
 
     private let processor: Int32
     private let queues: [UInt16]
@@ -52,7 +53,7 @@ final class RequestRing: @unchecked Sendable {
 
     /// - Parameters:
     ///   - processor: where the thread stays, if it may.
-    ///   - queues: the kernel's queues to serve: the processor's, and any of processors that are off.
+    ///   - queues: the kernel's queues to serve: the processor's first, then any of processors that are off.
     init(processor: Int32, queues: [UInt16], connection: Connection) throws(SystemError) {
         let descriptor = larder_eventfd()
         guard descriptor >= 0 else { throw SystemError("eventfd") }
@@ -98,9 +99,8 @@ final class RequestRing: @unchecked Sendable {
         guard let ring = larder_ring_make() else { return onReady(SystemError("io_uring_setup")) }
         self.ring = ring
         defer { larder_ring_free(ring) }
-        for queue in queues {
-            for _ in 0..<Self.spare { offerEntry(to: queue) }
-        }
+        for queue in queues { offerEntry(to: queue) }
+        for _ in 1..<Self.spare { offerEntry(to: queues[0]) }
         larder_ring_submit(ring, false)
         var (tag, result) = (UInt64(0), Int32(0))
         // What the kernel refuses it refuses at once.
@@ -137,7 +137,7 @@ final class RequestRing: @unchecked Sendable {
         if larder_request_entry() == nil { return commit(entry) }
         larder_request_set_entry(nil)
         offered -= 1
-        if offered < queues.count * Self.spare { offerEntry(to: entry.queue) }
+        if offered < freeEntries { offerEntry(to: entry.queue) }
     }
 
     private func commitAnswered() -> End? {

@@ -44,19 +44,28 @@ struct ColdTests {
         }
     }
 
+    /// Python, in which `told(seconds)` has this process told to end after that time, which it hears and does not do.
+    private static let tellings = """
+        import ctypes, errno, mmap, os, random, signal, time
+        libc = ctypes.CDLL(None, use_errno=True)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        def told(seconds):
+            child = os.fork()
+            if child: return child
+            time.sleep(seconds)
+            os.kill(os.getppid(), signal.SIGTERM)
+            os._exit(0)
+        """
+
     @Test func anInterruptedCallReportsEINTR() async throws {
         let fileSystem = MemoryFS()
         fileSystem.makeCold("slow", Self.forEver)
         try await withMount(fileSystem, threads: 2) { mount in
             let output = await python(
                 """
-                import ctypes, errno, signal
-                libc = ctypes.CDLL(None, use_errno=True)
-                signal.signal(signal.SIGALRM, lambda *_: None)
-                signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
-                result = libc.access(b"\(mount.path)/slow", 0), errno.errorcode[ctypes.get_errno()]
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                print(*result)
+                \(Self.tellings)
+                told(0.1)
+                print(libc.access(b"\(mount.path)/slow", 0), errno.errorcode[ctypes.get_errno()])
                 """)
             #expect(output == "-1 EINTR\n")
         }
@@ -69,18 +78,50 @@ struct ColdTests {
         try await withMount(fileSystem, threads: 2) { mount in
             let output = await python(
                 """
-                import ctypes, errno, random, signal
-                libc = ctypes.CDLL(None, use_errno=True)
-                signal.signal(signal.SIGALRM, lambda *_: None)
+                \(Self.tellings)
                 results = set()
-                for number in range(500):
-                    # Each of them is interrupted once: the kernel tells of a request's first signal only.
-                    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00001, 0.0004), 0.05)
+                for number in range(200):
+                    # One that comes before the call does not end it.
+                    children = [told(random.uniform(0, 0.001)), told(0.3)]
                     results.add((libc.access(b"\(mount.path)/slow", 0), errno.errorcode[ctypes.get_errno()]))
-                    signal.setitimer(signal.ITIMER_REAL, 0)
+                    for child in children: os.kill(child, signal.SIGKILL)
+                    for child in children: os.waitpid(child, 0)
                 print(*results)
                 """)
             #expect(output == "(-1, 'EINTR')\n")
+        }
+    }
+
+    /// On a disk no signal that a program handles ends its `stat`, its `read` or, worse, a page fault.
+    @Test func signalsThatAskForNothingDisturbNoWait() async throws {
+        let fileSystem = MemoryFS()
+        let pause: @Sendable () async throws(FSError) -> Void = { () async throws(FSError) in
+            do { try await Task.sleep(for: .milliseconds(300)) } catch { throw .interrupted }
+        }
+        fileSystem.file("slow", "")
+        fileSystem.makeCold("slow", pause)
+        fileSystem.add("data", mode: S_IFREG | 0o644, size: 1 << 20)
+        fileSystem.state.withLock { $0.reading = pause }
+        try await withMount(fileSystem) { mount in
+            let output = await python(
+                """
+                \(Self.tellings)
+                heard = [0]
+                def hear(*_): heard[0] += 1
+                signal.signal(signal.SIGALRM, hear)
+                file = os.open("\(mount.path)/data", os.O_RDONLY)
+                os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+                memory = mmap.mmap(file, 0, prot=mmap.PROT_READ)
+                memory.madvise(mmap.MADV_RANDOM)
+                signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+                print(libc.access(b"\(mount.path)/slow", 0))
+                print(libc.pread(file, ctypes.create_string_buffer(4096), 4096, 0))
+                print(memory[500_000:500_001])
+                print(libc.pread(file, ctypes.create_string_buffer(100_000), 100_000, 700_000))
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                print(heard[0] > 3)
+                """)
+            #expect(output == "0\n4096\nb'x'\n100000\nTrue\n")
         }
     }
 

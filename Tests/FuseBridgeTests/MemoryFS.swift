@@ -22,6 +22,8 @@ final class MemoryFS: FileSystem {
         var opens = 0
         var releases = 0
         var synchronizing: @Sendable () -> Void = {}
+        /// What a read of a file without content waits for.
+        var reading: @Sendable () async throws(FSError) -> Void = { () async throws(FSError) in }
     }
 
     let root = NodeID(serial: 7, ordinal: 0)
@@ -69,7 +71,7 @@ final class MemoryFS: FileSystem {
         }
     }
 
-    /// Looking `name` up, or opening or reading a file of that name, waits for `body` on the cold side.
+    /// Looking `name` up waits for `body` on the cold side.
     func makeCold(_ name: String, _ body: @escaping @Sendable () async throws(FSError) -> Void) {
         state.withLock { $0.waits[Array(name.utf8)] = body }
     }
@@ -146,6 +148,7 @@ final class MemoryFS: FileSystem {
     /// A file with a size but no content is `x` throughout.
     func coldRead(_ node: NodeID, handle: UInt64, at offset: UInt64, count: Int) async throws(FSError) -> [UInt8] {
         let size = try get(node).attributes.size
+        try await state.withLock { $0.reading }()
         return [UInt8](repeating: UInt8(ascii: "x"), count: Int(min(UInt64(count), size - min(size, offset))))
     }
 

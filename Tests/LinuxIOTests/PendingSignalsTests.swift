@@ -4,36 +4,47 @@ import Testing
 @testable import LinuxIO
 
 @Suite struct PendingSignalsTests {
-    private func status(_ state: String, pending: UInt64 = 0, shared: UInt64 = 0, blocked: UInt64 = 0, ignored: UInt64 = 0) -> String {
-        func mask(_ bits: UInt64) -> String { String(repeating: "0", count: 16 - String(bits, radix: 16).count) + String(bits, radix: 16) }
-        return """
-            Name:	a: name
-            State:	\(state)
-            SigQ:	1/96365
-            SigPnd:	\(mask(pending))
-            ShdPnd:	\(mask(shared))
-            SigBlk:	\(mask(blocked))
-            SigIgn:	\(mask(ignored))
-            SigCgt:	0000000000002002
+    private func signals(_ state: String, pending: [Int32] = [], shared: [Int32] = [], blocked: [Int32] = [], ignored: [Int32] = []) -> PendingSignals? {
+        func mask(_ signals: [Int32]) -> String {
+            let text = String(signals.reduce(0 as UInt64) { $0 | 1 << UInt64($1 - 1) }, radix: 16)
+            return String(repeating: "0", count: 16 - text.count) + text
+        }
+        return PendingSignals(
+            status: """
+                Name:	a: name
+                State:	\(state)
+                SigQ:	1/96365
+                SigPnd:	\(mask(pending))
+                ShdPnd:	\(mask(shared))
+                SigBlk:	\(mask(blocked))
+                SigIgn:	\(mask(ignored))
+                SigCgt:	0000000000002002
 
-            """
+                """)
     }
 
-    @Test func whatWaitsForAThreadThatDoesNotTakeIt() {
-        let waits = "D (disk sleep)"
-        #expect(PendingSignals.areHeldUp(status: status(waits, pending: 1 << 8)))
-        #expect(PendingSignals.areHeldUp(status: status(waits, shared: 1 << 13)))
-        #expect(PendingSignals.areHeldUp(status: status(waits, shared: 1 << 13 | 1 << 1, blocked: 1 << 1)))
-        #expect(!PendingSignals.areHeldUp(status: status(waits)))
-        #expect(!PendingSignals.areHeldUp(status: status(waits, shared: 1 << 13, blocked: 1 << 13)))
-        #expect(!PendingSignals.areHeldUp(status: status(waits, pending: 1 << 16, ignored: 1 << 16)))
-        #expect(!PendingSignals.areHeldUp(status: status("S (sleeping)", pending: 1 << 8)), "it is about to take it")
-        #expect(!PendingSignals.areHeldUp(status: ""))
+    @Test(arguments: [SIGHUP, SIGINT, SIGQUIT, SIGABRT, SIGKILL, SIGTERM])
+    func someWantItsEnd(signal: Int32) throws {
+        #expect(try #require(signals("S (sleeping)", pending: [signal])).wantItsEnd)
+        #expect(try #require(signals("S (sleeping)", shared: [SIGCHLD, signal], blocked: [SIGCHLD])).wantItsEnd)
+        #expect(try !#require(signals("S (sleeping)", shared: [signal], blocked: [signal])).wantItsEnd)
+        #expect(try !#require(signals("S (sleeping)", shared: [signal], ignored: [signal])).wantItsEnd)
     }
 
-    @Test func thisThreadTakesItsSignals() {
-        #expect(!PendingSignals.areHeldUp(thread: getpid()))
-        #expect(!PendingSignals.areHeldUp(thread: 0))
-        #expect(!PendingSignals.areHeldUp(thread: .max))
+    @Test(arguments: [SIGALRM, SIGCHLD, SIGURG, SIGWINCH, SIGUSR1, SIGPROF, 34, 64])
+    func othersDoNot(signal: Int32) throws {
+        #expect(try !#require(signals("D (disk sleep)", pending: [signal], shared: [signal])).wantItsEnd)
+    }
+
+    @Test func stateIsWhetherItTakesThem() throws {
+        #expect(try #require(signals("D (disk sleep)")).isHeldUp)
+        #expect(try !#require(signals("S (sleeping)")).isHeldUp)
+        #expect(PendingSignals(status: "") == nil)
+    }
+
+    @Test func thisThreadTakesItsSignals() throws {
+        let mine = try #require(PendingSignals(thread: getpid()))
+        #expect(!mine.isHeldUp && !mine.wantItsEnd)
+        #expect(PendingSignals(thread: 0) == nil && PendingSignals(thread: .max) == nil)
     }
 }
