@@ -100,6 +100,8 @@ final class RequestRing: @unchecked Sendable {
         self.ring = ring
         defer { larder_ring_free(ring) }
         for queue in queues { offerEntry(to: queue) }
+        // The kernel waits for an entry of each.
+        guard offered == queues.count else { return onReady(SystemError("mmap", code: ENOMEM)) }
         for _ in 1..<Self.spare { offerEntry(to: queues[0]) }
         larder_ring_submit(ring, false)
         var (tag, result) = (UInt64(0), Int32(0))
