@@ -4,37 +4,68 @@ import OCI
 import Store
 import Synchronization
 
-/// Spans that have been fetched and verified and are not on disk yet: readers get them from here, because a wait for the
-/// disk costs as much as half a round trip. One thread at a time brings them to disk, as many as have gathered meanwhile.
+/// Spans that have been fetched and verified and have no name in the store yet: readers get them from here, because a wait for
+/// the disk costs as much as half a round trip.
 ///
-/// Where the disk takes no more, the last few stay here and are served until others come.
+/// From memory they go into a file at once, which is the page cache's. The disk is waited for later, once for many: while a
+/// workload starts, its processors and its disk have better things to do. What a crash takes with it is fetched again.
+///
+/// Where the disk takes no more, the last few stay in memory and are served until others come.
 final class FreshSpans: Sendable {
     private struct Key: Hashable {
         let contentKey: Digest
         let number: Int
     }
 
+    private enum Place {
+        case memory(SpanBuffer)
+        case file(TemporaryFile)
+    }
+
     private struct Fresh {
         let key: Key
         let content: SpanBuffer
         let tree: LayerTree
-        /// Memory's share, given back when the span is on disk.
+        /// Memory's share, given back when the span is in a file.
         let permit: UrgencyGate.Permit
     }
 
+    private struct Written {
+        let key: Key
+        let file: TemporaryFile
+        let tree: LayerTree
+    }
+
     private struct State {
-        var spans: [Key: SpanBuffer] = [:]
+        var spans: [Key: Place] = [:]
         var queue: [Fresh] = []
-        var isPublishing = false
+        var written: [Written] = []
+        var writtenBytes: UInt64 = 0
+        var firstWrite = ContinuousClock.now
+        var lastWrite = ContinuousClock.now
+        /// A thread is at it.
+        var isWorking = false
+        /// A task sleeps until what is written is due.
+        var isWaiting = false
         /// What the disk did not take, oldest first.
         var unstored: [(key: Key, tree: LayerTree, bytes: Int)] = []
         var refusedAt: ContinuousClock.Instant?
         var isReported = false
         var settling: [CheckedContinuation<Void, Never>] = []
+
+        /// When what is written should be given to the disk.
+        var due: ContinuousClock.Instant { min(lastWrite + FreshSpans.quietTime, firstWrite + FreshSpans.longestTime) }
     }
 
-    /// Spans that share one wait for the disk.
+    /// Spans that are written before others look whether it is time for the disk.
     private static let batchSize = 16
+    /// What is written goes to the disk when nothing has come for so long, or when it has been here for so long (as ext4
+    /// gives its journal to the disk), or when it is so much.
+    private static let quietTime = Duration.seconds(1)
+    private static let longestTime = Duration.seconds(5)
+    private static let writtenLimit: UInt64 = 256 << 20
+    /// Each is an open file.
+    private static let writtenCount = 512
     /// Bytes of content that are kept without being stored.
     private static let unstoredLimit = 16 << 20
     /// For how long a full disk is believed to be full.
@@ -52,95 +83,171 @@ final class FreshSpans: Sendable {
         return state.withLock { $0.spans[Key(contentKey: contentKey, number: number)] != nil }
     }
 
+    /// The spans of a layer that are here.
+    func numbers(of contentKey: Digest) -> [Int] { state.withLock { $0.spans.keys.filter { $0.contentKey == contentKey }.map(\.number) } }
+
     /// Fills `buffer` from `offset` of the span; false where it is not here.
     func read(_ contentKey: Digest, _ number: Int, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
         guard count.load(ordering: .acquiring) > 0 else { return false }
-        guard let content = state.withLock({ $0.spans[Key(contentKey: contentKey, number: number)] }) else { return false }
-        guard offset <= UInt64(content.bytes.count), buffer.count <= content.bytes.count - Int(offset) else { return false }
-        buffer.copyMemory(from: content.part(Int(offset), buffer.count))
-        return true
+        switch state.withLock({ $0.spans[Key(contentKey: contentKey, number: number)] }) {
+        case nil:
+            return false
+        case .memory(let content):
+            guard offset <= UInt64(content.bytes.count), buffer.count <= content.bytes.count - Int(offset) else { return false }
+            buffer.copyMemory(from: content.part(Int(offset), buffer.count))
+            return true
+        case .file(let file):
+            return (try? file.descriptor.read(into: buffer, at: offset)) == buffer.count
+        }
     }
 
     /// Takes a verified span in. It can be read as soon as this returns.
     func insert(_ content: SpanBuffer, _ number: Int, of tree: LayerTree, _ permit: UrgencyGate.Permit) {
         let key = Key(contentKey: tree.contentKey, number: number)
         state.withLock { state in
-            state.spans[key] = content
+            state.spans[key] = .memory(content)
             count.store(state.spans.count, ordering: .releasing)
         }
         // Before it is on disk: whoever publishes the last span of a large file must find all the others accounted for.
         tree.mark(number)
         let mustStart = state.withLock { state in
             state.queue.append(Fresh(key: key, content: content, tree: tree, permit: permit))
-            defer { state.isPublishing = true }
-            return !state.isPublishing
+            defer { state.isWorking = true }
+            return !state.isWorking
         }
-        guard mustStart else { return }
-        tree.supply.workers.submit { state in
-            guard case .active = state else { return self.dropQueue() }
-            self.publishQueue()
-        }
+        if mustStart { start(tree.supply) }
     }
 
     /// Waits until everything that was fetched is on disk, or was refused by it.
     func settle() async {
         await withCheckedContinuation { continuation in
-            let isSettled = state.withLock { state in
-                if state.isPublishing { state.settling.append(continuation) }
-                return !state.isPublishing
+            let (isSettled, supply) = state.withLock { state -> (Bool, Supply?) in
+                guard state.isWorking || !state.written.isEmpty else { return (true, nil) }
+                state.settling.append(continuation)
+                defer { state.isWorking = true }
+                return (false, state.isWorking ? nil : state.written[0].tree.supply)
             }
             if isSettled { continuation.resume() }
+            if let supply { start(supply) }
         }
     }
 
-    private func publishQueue() {
+    // MARK: - The thread that writes
+
+    /// One at a time; whoever sets `isWorking` starts it.
+    private func start(_ supply: Supply) {
+        supply.workers.submit { state in
+            guard case .active = state else { return self.drop() }
+            self.work(supply)
+        }
+    }
+
+    private func work(_ supply: Supply) {
         while true {
-            let batch = state.withLock { state in
-                let batch = Array(state.queue.prefix(Self.batchSize))
-                state.queue.removeFirst(batch.count)
-                return batch
+            if let written = takeDue(supply.store) {
+                publish(written, supply)
+            } else if let batch = takeBatch() {
+                write(batch, supply)
+            } else if finish(supply) {
+                return
             }
-            guard !batch.isEmpty else {
-                if finish() { return }
-                continue
-            }
-            publish(batch)
         }
     }
 
-    /// False where more has come meanwhile.
-    private func finish() -> Bool {
+    private func takeBatch() -> [Fresh]? {
+        state.withLock { state in
+            guard !state.queue.isEmpty else { return nil }
+            let batch = Array(state.queue.prefix(Self.batchSize))
+            state.queue.removeFirst(batch.count)
+            return batch
+        }
+    }
+
+    /// What is written, once it is time for the disk.
+    private func takeDue(_ store: Store) -> [Written]? {
+        let bytes = state.withLock { $0.writtenBytes }
+        // What was not published yet is in no account.
+        let hasRoom = bytes == 0 || store.hasRoom(for: bytes)
+        return state.withLock { state in
+            guard !state.written.isEmpty else { return nil }
+            let isAwaited = !state.settling.isEmpty && state.queue.isEmpty
+            let isMuch = state.writtenBytes >= Self.writtenLimit || state.written.count >= Self.writtenCount
+            guard isAwaited || isMuch || !hasRoom || state.due <= .now else { return nil }
+            defer { (state.written, state.writtenBytes) = ([], 0) }
+            return state.written
+        }
+    }
+
+    /// False where there is more to do.
+    private func finish(_ supply: Supply) -> Bool {
         let settled = state.withLock { state -> [CheckedContinuation<Void, Never>]? in
-            guard state.queue.isEmpty else { return nil }
-            state.isPublishing = false
+            guard state.queue.isEmpty, state.settling.isEmpty || state.written.isEmpty else { return nil }
+            state.isWorking = false
             defer { state.settling = [] }
             return state.settling
         }
         guard let settled else { return false }
         for continuation in settled { continuation.resume() }
+        comeBack(supply)
         return true
     }
 
-    /// The library is closing: what is not on disk is fetched again next time.
-    private func dropQueue() {
-        state.withLock { $0.queue = [] }
-        _ = finish()
+    /// Sees to it that what is written goes to the disk when it is due.
+    private func comeBack(_ supply: Supply) {
+        let isNew = state.withLock { state in
+            guard !state.written.isEmpty, !state.isWaiting else { return false }
+            state.isWaiting = true
+            return true
+        }
+        guard isNew else { return }
+        supply.activity.run {
+            while let due = self.state.withLock({ $0.written.isEmpty || $0.due <= .now ? nil : $0.due }) {
+                // Cancelled: the library is closing, and settles.
+                if (try? await Task.sleep(until: due)) == nil { break }
+            }
+            let mustStart = self.state.withLock { state in
+                state.isWaiting = false
+                guard !state.written.isEmpty, !state.isWorking else { return false }
+                state.isWorking = true
+                return true
+            }
+            if mustStart { self.start(supply) }
+        }
     }
 
-    private func publish(_ batch: [Fresh]) {
-        let supply = batch[0].tree.supply
+    /// The library is closing: what is not on disk is fetched again next time.
+    private func drop() {
+        let settled = state.withLock { state in
+            (state.queue, state.written, state.writtenBytes, state.isWorking) = ([], [], 0, false)
+            defer { state.settling = [] }
+            return state.settling
+        }
+        for continuation in settled { continuation.resume() }
+    }
+
+    // MARK: - Steps
+
+    private func write(_ batch: [Fresh], _ supply: Supply) {
         do {
+            let files: [TemporaryFile]
             do {
-                try store(batch, in: supply.store)
+                files = try batch.map { try file($0.content, in: supply.store) }
             } catch StoreError.noSpace {
                 let bytes = batch.reduce(0) { $0 + UInt64($1.content.bytes.count) }
                 guard try supply.store.makeRoom(for: bytes) else { throw StoreError.noSpace(store: supply.store.path, freeBytes: supply.store.freeSpace) }
-                try store(batch, in: supply.store)
+                files = try batch.map { try file($0.content, in: supply.store) }
             }
             let dropped = state.withLock { state in
+                if state.written.isEmpty { state.firstWrite = .now }
+                state.lastWrite = .now
+                for (item, file) in zip(batch, files) {
+                    state.spans[item.key] = .file(file)
+                    state.written.append(Written(key: item.key, file: file, tree: item.tree))
+                    state.writtenBytes += UInt64(item.content.bytes.count)
+                }
                 // There is room again: what was kept for want of it goes the way of everything.
                 let dropped = state.unstored.filter { item in !batch.contains { $0.key == item.key } }
-                for key in batch.map(\.key) + dropped.map(\.key) { state.spans[key] = nil }
+                for item in dropped { state.spans[item.key] = nil }
                 count.store(state.spans.count, ordering: .releasing)
                 state.unstored = []
                 state.refusedAt = nil
@@ -148,28 +255,42 @@ final class FreshSpans: Sendable {
                 return dropped
             }
             for item in dropped { item.tree.markMissing(item.key.number) }
-            supply.assembleObjects(batch.map { ($0.key.number, $0.tree) })
         } catch {
             keep(batch, because: error, supply.logger)
         }
     }
 
-    private func store(_ batch: [Fresh], in store: Store) throws {
-        var files: [(file: TemporaryFile, key: StoreKey)] = []
-        for item in batch {
-            let file = try store.temporary("span")
-            try file.write(UnsafeRawBufferPointer(item.content.bytes))
-            files.append((file, .span(item.key.contentKey, UInt32(item.key.number))))
+    private func file(_ content: SpanBuffer, in store: Store) throws -> TemporaryFile {
+        let file = try store.temporary("span")
+        try file.write(UnsafeRawBufferPointer(content.bytes))
+        return file
+    }
+
+    private func publish(_ written: [Written], _ supply: Supply) {
+        do {
+            try supply.store.publishBatch(written.map { ($0.file, .span($0.key.contentKey, UInt32($0.key.number))) })
+            forget(written)
+            supply.assembleObjects(written.map { ($0.key.number, $0.tree) })
+        } catch {
+            // Whoever wants it fetches it again, and is served from memory.
+            forget(written)
+            for item in written { item.tree.markMissing(item.key.number) }
+            let isNew = refuse()
+            if isNew { report(error, supply.logger) }
         }
-        try store.publishBatch(files)
+    }
+
+    private func forget(_ written: [Written]) {
+        state.withLock { state in
+            for item in written { state.spans[item.key] = nil }
+            count.store(state.spans.count, ordering: .releasing)
+        }
     }
 
     /// The disk does not take it. Reading goes on from memory, the newest spans first.
     private func keep(_ batch: [Fresh], because error: any Error, _ logger: Logger) {
-        let (dropped, isNew) = state.withLock { state in
-            let isNew = !state.isReported
-            state.isReported = true
-            state.refusedAt = .now
+        let isNew = refuse()
+        let dropped = state.withLock { state in
             state.unstored += batch.map { ($0.key, $0.tree, $0.content.bytes.count) }
             var bytes = state.unstored.reduce(0) { $0 + $1.bytes }
             var dropped: [(key: Key, tree: LayerTree)] = []
@@ -180,9 +301,22 @@ final class FreshSpans: Sendable {
                 dropped.append((oldest.key, oldest.tree))
             }
             count.store(state.spans.count, ordering: .releasing)
-            return (dropped, isNew)
+            return dropped
         }
         for item in dropped { item.tree.markMissing(item.key.number) }
-        if isNew { logger.error("the store takes no more; what is read is served without being kept", metadata: ["reason": "\(error)"]) }
+        if isNew { report(error, logger) }
+    }
+
+    /// Whether nobody has been told of it yet.
+    private func refuse() -> Bool {
+        state.withLock { state in
+            state.refusedAt = .now
+            defer { state.isReported = true }
+            return !state.isReported
+        }
+    }
+
+    private func report(_ error: any Error, _ logger: Logger) {
+        logger.error("the store takes no more; what is read is served without being kept", metadata: ["reason": "\(error)"])
     }
 }

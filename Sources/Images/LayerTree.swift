@@ -134,10 +134,13 @@ public final class LayerTree: Sendable {
 
     /// Looks into the store anew, after another process or a stream has filled it.
     func refreshPresence() throws {
-        let fresh = try SpanPresence(of: parts, in: supply.store)
-        presence.withLock { presence in
-            presence = fresh
-            missing.store(fresh.missing, ordering: .relaxed)
+        // Before the store is looked at: what is published meanwhile is then in both.
+        let fresh = supply.fresh.numbers(of: contentKey)
+        var found = try SpanPresence(of: parts, in: supply.store)
+        for number in fresh { _ = found.insert(number) }
+        presence.withLock { [found] presence in
+            presence = found
+            missing.store(found.missing, ordering: .relaxed)
         }
     }
 

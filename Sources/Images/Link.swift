@@ -1,11 +1,13 @@
 import Synchronization
 
-/// What is known of the way to one host: how fast it is, and who uses it now.
+/// What is known of the way to one host: how fast it is, who uses it now, and who waits for it.
 final class Link: Sendable {
     /// Ranges at a time that nobody waits for. `Remote` lets eight requests through to a host, so demand always finds a place.
     static let places = 6
 
     let gate = UrgencyGate(Link.places, keptForDemand: 0)
+    /// Of readers since the rest of a layer was last begun, in any layer that comes this way.
+    let waits = Mutex(WaitTime(longestPause: .seconds(10)))
     private let state = Mutex(LinkEstimate())
 
     var estimate: LinkEstimate { state.withLock { $0 } }

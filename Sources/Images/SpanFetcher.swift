@@ -10,6 +10,7 @@ struct SpanFetcher: Sendable {
 
     private var supply: Supply { tree.supply }
     private var flights: SpanFlights { tree.flights }
+    private var link: Link { supply.links[tree.layer.repository.host] }
     private var digest: Digest { tree.layer.descriptor.digest }
 
     /// Returns when all of these spans can be read, or throws why they cannot.
@@ -51,9 +52,11 @@ struct SpanFetcher: Sendable {
         let absent = numbers.filter { !isHere($0) }
         guard !absent.isEmpty else { return }
         supply.ledger.beginWait(digest)
-        flights.state.withLock { $0.decision.beginWait(now: .now) }
+        flights.state.withLock { $0.waits.begin() }
+        link.waits.withLock { $0.begin() }
         defer {
-            flights.state.withLock { $0.decision.endWait(now: .now) }
+            link.waits.withLock { $0.end() }
+            flights.state.withLock { $0.waits.end() }
             supply.ledger.endWait(digest)
         }
         guard tree.servesSpans else { return try await tree.restore() }
@@ -111,7 +114,7 @@ struct SpanFetcher: Sendable {
 
     /// Waits for a place at the host, then for the spans.
     private func inPlace(_ numbers: [Int], _ cause: FetchCause) async throws {
-        let place = try await supply.links[tree.layer.repository.host].gate.permits([1], for: cause)
+        let place = try await link.gate.permits([1], for: cause)
         defer { withExtendedLifetime(place) {} }
         guard cause == .pull || supply.fresh.isStoring else { return }
         let missing = numbers.filter { isMissing($0, cause) }
@@ -120,7 +123,7 @@ struct SpanFetcher: Sendable {
     }
 
     func plan(_ cause: FetchCause) -> FetchPlan {
-        FetchPlan(view: tree.view, limit: cause.requestLimit, gap: supply.links[tree.layer.repository.host].estimate.bytesPerRoundTrip / 4)
+        FetchPlan(view: tree.view, limit: cause.requestLimit, gap: link.estimate.bytesPerRoundTrip / 4)
     }
 
     // MARK: - Requests
@@ -194,23 +197,26 @@ struct SpanFetcher: Sendable {
     /// Fetches all that is missing, once waiting for single spans has cost as much as that would.
     private func considerRest() {
         guard supply.activity.mayFetchRest, supply.fresh.isStoring else { return }
-        let estimate = supply.links[tree.layer.repository.host].estimate
-        let decision = flights.state.withLock { state in state.isFetchingRest ? nil : state.decision }
-        guard let decision, decision.waited(now: .now) > estimate.latency else { return }
-        var rest = RestDecision.Rest(source: 0, content: 0, latency: estimate.latency, bandwidth: estimate.bandwidth, decoding: supply.activity.decodingRate)
+        let estimate = link.estimate
+        let waits = flights.state.withLock { state in state.isFetchingRest ? nil : state.waits }
+        // The first one to miss something says little.
+        guard let waits, waits.total() > estimate.latency else { return }
+        var rest = RestDecision(source: 0, content: 0, latency: estimate.latency, bandwidth: estimate.bandwidth, decoding: supply.activity.decodingRate)
         for number in 0..<tree.view.spanCount where !tree.hasSpan(number) {
             rest.source += tree.view.span(number).sourceLength
             rest.content += tree.view.span(number).length
         }
+        let waited = max(waits.total(), link.waits.withLock { $0.total() })
         // What would drive out other content is fetched by need for as long as it takes.
-        guard decision.prefersRest(rest, now: .now), supply.store.hasRoom(for: rest.content) else { return }
+        guard rest.isRight(after: waited), supply.store.hasRoom(for: rest.content) else { return }
         let isFirst = flights.state.withLock { state in
             defer { state.isFetchingRest = true }
             return !state.isFetchingRest
         }
         guard isFirst else { return }
+        link.waits.withLock { $0.forget() }
         supply.logger.info("readers have waited long enough: fetching the rest of the layer", metadata: [
-            "layer": "\(digest)", "waited": "\(decision.waited(now: .now))", "missing": "\(rest.source)", "estimate": "\(rest.time)",
+            "layer": "\(digest)", "waited": "\(waited)", "missing": "\(rest.source)", "estimate": "\(rest.time)",
         ])
         supply.activity.run { await fetchRest() }
     }
@@ -223,7 +229,7 @@ struct SpanFetcher: Sendable {
                 for _ in 0..<FetchCause.rest.width {
                     group.addTask {
                         while true {
-                            let place = try await supply.links[tree.layer.repository.host].gate.permits([1], for: .rest)
+                            let place = try await link.gate.permits([1], for: .rest)
                             defer { withExtendedLifetime(place) {} }
                             guard supply.fresh.isStoring, let numbers = todo.next(after: flights.state.withLock { $0.lastWanted }, plan(.rest)) else { return }
                             try await together(numbers, with: [], .rest)
@@ -238,7 +244,7 @@ struct SpanFetcher: Sendable {
         supply.ledger.setFetchingRest(false, of: digest)
         flights.state.withLock { state in
             state.isFetchingRest = false
-            state.decision.forget(now: .now)
+            state.waits.forget()
         }
     }
 }

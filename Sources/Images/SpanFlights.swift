@@ -6,7 +6,8 @@ final class SpanFlights: Sendable {
         /// The request that brings each span.
         var underway: [Int: SpanBatch] = [:]
         var readAhead: ReadAhead
-        var decision = RestDecision()
+        /// Of readers of this layer.
+        var waits = WaitTime()
         /// The rest of the layer is being fetched whole.
         var isFetchingRest = false
         /// The span that a reader has asked for last.

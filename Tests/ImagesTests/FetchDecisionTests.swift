@@ -68,36 +68,50 @@ import Testing
 
     // MARK: - The rest of a layer
 
-    private func rest(source: UInt64 = 100_000_000, content: UInt64 = 300_000_000, bandwidth: Double = 100_000_000, decoding: Double = 600_000_000) -> RestDecision.Rest {
-        RestDecision.Rest(source: source, content: content, latency: .milliseconds(20), bandwidth: bandwidth, decoding: decoding)
+    private func rest(source: UInt64 = 100_000_000, content: UInt64 = 300_000_000, bandwidth: Double = 100_000_000, decoding: Double = 600_000_000) -> RestDecision {
+        RestDecision(source: source, content: content, latency: .milliseconds(20), bandwidth: bandwidth, decoding: decoding)
     }
 
     @Test func theRestIsPreferredOnceWaitingHasCostAsMuch() {
         let start = ContinuousClock.now
-        var decision = RestDecision()
-        #expect(!decision.prefersRest(rest(), now: start))
+        var waits = WaitTime()
         // 1.02 s for the rest: 34 misses of 30 ms.
         for number in 0..<34 {
-            #expect(!decision.prefersRest(rest(), now: start + .seconds(number)))
-            decision.beginWait(now: start + .seconds(number))
-            decision.endWait(now: start + .seconds(number) + .milliseconds(30))
+            #expect(!rest().isRight(after: waits.total(now: start + .seconds(number))))
+            waits.begin(now: start + .seconds(number))
+            waits.end(now: start + .seconds(number) + .milliseconds(30))
         }
-        #expect(decision.prefersRest(rest(), now: start + .seconds(40)))
-        #expect(!decision.prefersRest(rest(bandwidth: 3_000_000), now: start + .seconds(40)))
-        #expect(!decision.prefersRest(rest(decoding: 100_000_000), now: start + .seconds(40)))
-        #expect(!decision.prefersRest(rest(source: 0, content: 0), now: start + .seconds(40)))
-        decision.forget(now: start + .seconds(40))
-        #expect(!decision.prefersRest(rest(), now: start + .seconds(41)))
+        let waited = waits.total(now: start + .seconds(40))
+        #expect(rest().isRight(after: waited))
+        #expect(!rest(bandwidth: 3_000_000).isRight(after: waited))
+        #expect(!rest(decoding: 100_000_000).isRight(after: waited))
+        #expect(!rest(source: 0, content: 0).isRight(after: waited))
+        waits.forget(now: start + .seconds(40))
+        #expect(waits.total(now: start + .seconds(41)) == .zero)
     }
 
     @Test func readersThatWaitTogetherCountOnce() {
         let start = ContinuousClock.now
-        var decision = RestDecision()
-        for _ in 0..<100 { decision.beginWait(now: start) }
-        #expect(decision.waited(now: start + .milliseconds(500)) == .milliseconds(500))
-        for _ in 0..<100 { decision.endWait(now: start + .milliseconds(600)) }
-        #expect(decision.waited(now: start + .seconds(9)) == .milliseconds(600))
-        #expect(decision.waitingReaders == 0)
+        var waits = WaitTime()
+        for _ in 0..<100 { waits.begin(now: start) }
+        #expect(waits.total(now: start + .milliseconds(500)) == .milliseconds(500))
+        for _ in 0..<100 { waits.end(now: start + .milliseconds(600)) }
+        #expect(waits.total(now: start + .seconds(9)) == .milliseconds(600))
+        #expect(waits.readers == 0)
+    }
+
+    @Test func anotherWorkloadBeginsAnew() {
+        let start = ContinuousClock.now
+        var waits = WaitTime(longestPause: .seconds(10))
+        func wait(at second: Int) {
+            waits.begin(now: start + .seconds(second))
+            waits.end(now: start + .seconds(second + 1))
+        }
+        wait(at: 0)
+        wait(at: 10)
+        #expect(waits.total(now: start + .seconds(100)) == .seconds(2))
+        wait(at: 22)
+        #expect(waits.total(now: start + .seconds(100)) == .seconds(1))
     }
 
     // MARK: - The link
