@@ -26,6 +26,7 @@ let package = Package(
         // MARK: system libraries
         .systemLibrary(name: "CFuse", pkgConfig: "fuse3", providers: [.apt(["libfuse3-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CIsal", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "CLinux", linkerSettings: [.linkedLibrary("uring")]),
@@ -37,7 +38,7 @@ let package = Package(
         // MARK: formats, pure
         .target(name: "OCI", dependencies: ["CCrypto"], swiftSettings: optimised),
         .testTarget(name: "OCITests", dependencies: ["OCI"], swiftSettings: strict),
-        .target(name: "Archive", dependencies: ["CZlib", "CZstd", "OCI"], swiftSettings: optimised),
+        .target(name: "Archive", dependencies: ["CIsal", "CZlib", "CZstd", "OCI"], swiftSettings: optimised),
         .testTarget(name: "ArchiveTests", dependencies: ["Archive"], exclude: ["Fixtures"], swiftSettings: strict),
         .target(name: "TreeIndex", dependencies: ["Archive", "LinuxIO", "OCI"], swiftSettings: optimised),
         .testTarget(name: "TreeIndexTests", dependencies: ["TreeIndex"], swiftSettings: strict),

@@ -25,13 +25,13 @@ def checkpoints_program():
         return binary
     os.makedirs(TOOLS, exist_ok=True)
     flags = ["swiftc", "-O", "-wmo", "-swift-version", "6", "-enable-upcoming-feature", "ExistentialAny", "-parse-as-library", "-I", TOOLS]
-    for library in ("CCrypto", "CZlib", "CZstd"):
+    for library in ("CCrypto", "CIsal", "CZlib", "CZstd"):
         flags += ["-Xcc", f"-fmodule-map-file={ROOT}/Sources/{library}/module.modulemap"]
     objects = []
     for name, files in sources.items():
         objects.append(os.path.join(TOOLS, f"{name}.o"))
         run([*flags, "-module-name", name, "-emit-module", "-emit-module-path", os.path.join(TOOLS, f"{name}.swiftmodule"), "-emit-object", "-o", objects[-1], *files])
-    run([*flags, "-module-name", "Checkpoints", "-o", binary, own, *objects, "-lcrypto", "-lz", "-lzstd"])
+    run([*flags, "-module-name", "Checkpoints", "-o", binary, own, *objects, "-lcrypto", "-lisal", "-lz", "-lzstd"])
     return binary
 
 

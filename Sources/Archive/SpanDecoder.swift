@@ -20,6 +20,7 @@ public enum SpanDecoder {
         guard compression == .gzip, !startsMember else {
             return try ChunkDecoder.decode(source, compression, into: output, digest: digest)
         }
+        if StretchInflater().inflate(source, bits: bits, window: window, startsMember: false, into: output), ChunkDecoder.isRight(output, digest) { return }
         let inputSize = min(source.count, 256 << 10)
         let decoder = try GzipReader(BorrowedReader(source), bits: bits, window: window, inputSize: inputSize)
         try ChunkDecoder.fill(output, from: decoder, "span", digest: digest)

@@ -33,7 +33,7 @@ int larder_open_beneath(int directory, const char *path, int flags, mode_t mode)
 
 void larder_trim_heap(void) { malloc_trim(0); }
 
-void larder_start_writeback(int fd) { sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); }
+int larder_start_writeback(int fd) { return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); }
 
 static int set_lock(int fd, short type, int wait) {
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET};

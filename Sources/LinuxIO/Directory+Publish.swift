@@ -30,7 +30,7 @@ extension Directory {
     @discardableResult
     public func publish(_ batch: [Publication]) throws(SystemError) -> Int {
         if batch.count > 1 {
-            for item in batch { larder_start_writeback(try open(item.temporary, O_RDONLY).raw) }
+            for item in batch { try open(item.temporary, O_RDONLY).startWriteback() }
         }
         for item in batch { try open(item.temporary, O_RDONLY).syncData() }
         var first = 0

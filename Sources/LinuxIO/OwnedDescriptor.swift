@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// A file descriptor that is closed exactly once, when its owner ends.
@@ -132,6 +133,11 @@ extension OwnedDescriptor {
     public borrowing func sync() throws(SystemError) {
         guard fsync(raw) == 0 else { throw SystemError("fsync") }
     }
+
+    /// Has the content written to disk without waiting for it. A hint to the disk: `syncData` is the promise.
+    /// - Returns: whether the filesystem took it; everything is as right without it.
+    @discardableResult
+    public borrowing func startWriteback() -> Bool { larder_start_writeback(raw) == 0 }
 
     /// Waits until the content, and what is needed to read it back, is on disk.
     public borrowing func syncData() throws(SystemError) {

@@ -42,6 +42,13 @@ import Testing
         for (index, point) in cut.checkpoints.enumerated() where !cut.range(index).isEmpty {
             let expected = Array(raw[cut.range(index)])
             #expect(try decode(source[cut.sourceRange(index)], .gzip, point, expected.count) == expected, "span \(index)")
+            // The fast way does it alone.
+            var fast = [UInt8](repeating: 0xAA, count: expected.count)
+            let window = try PackedWindow.unpack(point.window)
+            let isDone = source[cut.sourceRange(index)].withUnsafeBytes { source in
+                fast.withUnsafeMutableBytes { StretchInflater().inflate(source, bits: point.bits, window: window, startsMember: point.startsMember, into: $0) }
+            }
+            #expect(isDone && fast == expected, "span \(index) by ISA-L")
         }
         let packed = cut.checkpoints.reduce(0) { $0 + $1.window.count }
         #expect(cut.checkpoints.count > raw.count >> 21 && packed > 0)

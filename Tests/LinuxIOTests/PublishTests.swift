@@ -35,6 +35,11 @@ import Testing
         #expect(try scratch.text("other/3") == "c")
     }
 
+    @Test func writebackBeginsWhereTheFilesystemCan() throws {
+        try scratch.write("a", "content")
+        #expect(try directory.open("a", O_RDONLY).startWriteback())
+    }
+
     @Test func aMissingTemporaryPublishesNothing() throws {
         try scratch.write("a", "a")
         #expect(throws: SystemError.self) { try directory.publish([Publication("a", as: "x/1"), Publication("gone", as: "x/2")]) }

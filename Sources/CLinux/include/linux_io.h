@@ -14,8 +14,8 @@ int larder_open_beneath(int directory, const char *path, int flags, mode_t mode)
 // malloc_trim(3): gives free memory back to the system, also from between pieces in use.
 void larder_trim_heap(void);
 
-// Starts writing the file's dirty pages to disk and does not wait. A hint: filesystems without it are as right without it.
-void larder_start_writeback(int fd);
+// Starts writing the file's dirty pages to disk and does not wait. 0, or -1 with errno.
+int larder_start_writeback(int fd);
 
 // Whole-file open-file-description locks (fcntl F_OFD_SETLK, F_OFD_SETLKW). 0, or -1 with errno.
 int larder_ofd_lock(int fd, int exclusive, int wait);
