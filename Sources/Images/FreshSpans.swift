@@ -135,9 +135,11 @@ final class FreshSpans: Sendable {
     // MARK: - The thread that writes
 
     /// One at a time; whoever sets `isWorking` starts it.
-    private func start(_ supply: Supply) {
-        supply.workers.submit { state in
+    /// - Parameter idly: nobody waits, so that everything else on the host goes first.
+    private func start(_ supply: Supply, idly: Bool = false) {
+        (idly ? supply.idlers : supply.workers).submit { state in
             guard case .active = state else { return self.drop() }
+            if idly { ThreadPriority.giveWay() }
             self.work(supply)
         }
     }
@@ -211,7 +213,7 @@ final class FreshSpans: Sendable {
                 state.isWorking = true
                 return true
             }
-            if mustStart { self.start(supply) }
+            if mustStart { self.start(supply, idly: true) }
         }
     }
 
@@ -267,14 +269,16 @@ final class FreshSpans: Sendable {
     }
 
     private func publish(_ written: [Written], _ supply: Supply) {
+        // What becomes part of an object need not be written to disk twice.
+        supply.assembleObjects(written.map { ($0.key.number, $0.tree) })
+        let spans = written.filter { item in item.tree.largeFile(at: item.key.number).map { !item.tree.hasObject($0) } ?? true }
         do {
-            try supply.store.publishBatch(written.map { ($0.file, .span($0.key.contentKey, UInt32($0.key.number))) })
+            try supply.store.publishBatch(spans.map { ($0.file, .span($0.key.contentKey, UInt32($0.key.number))) })
             forget(written)
-            supply.assembleObjects(written.map { ($0.key.number, $0.tree) })
         } catch {
             // Whoever wants it fetches it again, and is served from memory.
             forget(written)
-            for item in written { item.tree.markMissing(item.key.number) }
+            for item in spans { item.tree.markMissing(item.key.number) }
             let isNew = refuse()
             if isNew { report(error, supply.logger) }
         }

@@ -6,11 +6,11 @@ import TreeIndex
 
 /// Large files as objects, which the kernel can read without us.
 extension Supply {
-    /// Makes every large file one object of which the last span has just been published. Blocks.
+    /// Makes every large file one object of which the last span has just come. Blocks.
     ///
     /// The content is here with or without the object, so that a failure is nobody's error.
-    func assembleObjects(_ published: [(number: Int, tree: LayerTree)]) {
-        for (number, tree) in published {
+    func assembleObjects(_ spans: [(number: Int, tree: LayerTree)]) {
+        for (number, tree) in spans {
             guard let file = tree.largeFile(at: number), !tree.hasObject(file) else { continue }
             do {
                 try assembleObject(file, of: tree)
@@ -20,13 +20,14 @@ extension Supply {
         }
     }
 
-    /// Makes a large file one object if all of its spans are in the store. Those that hold nothing else go, because the
-    /// object holds the same bytes.
+    /// Makes a large file one object if all of its spans are here. Those that hold nothing else go, because the object holds
+    /// the same bytes.
     private func assembleObject(_ ordinal: Ordinal, of tree: LayerTree) throws {
         let node = tree.view.node(ordinal)
         guard let digest = tree.objectDigest(ordinal), let content = node.contentOffset else { return }
         let spans = tree.view.spanNumbers(in: content..<content + tree.view.storedSize(of: node))
-        guard spans.allSatisfy({ tree.hasSpan($0) }), spans.allSatisfy({ store.has(.span(tree.contentKey, UInt32($0))) }) else { return }
+        guard spans.allSatisfy({ tree.hasSpan($0) }), spans.allSatisfy({ fresh.contains(tree.contentKey, $0) || store.has(.span(tree.contentKey, UInt32($0))) })
+        else { return }
         let temporary = try store.temporary("object")
         var hasher = DigestHasher()
         var position: UInt64 = 0
