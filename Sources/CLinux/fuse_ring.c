@@ -70,9 +70,8 @@ void larder_ring_listen(larder_ring *ring, int eventfd, uint64_t *value) {
     entry->user_data = 0;
 }
 
-int larder_ring_submit(larder_ring *ring, bool waits) {
-    const int code = waits ? io_uring_submit_and_wait(&ring->ring, 1) : io_uring_submit(&ring->ring);
-    return code < 0 ? -code : 0;
+void larder_ring_submit(larder_ring *ring, bool waits) {
+    if (waits) io_uring_submit_and_wait(&ring->ring, 1); else io_uring_submit(&ring->ring);
 }
 
 bool larder_ring_next(larder_ring *ring, uint64_t *tag, int32_t *result) {

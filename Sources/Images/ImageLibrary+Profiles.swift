@@ -124,7 +124,10 @@ extension ImageLibrary {
 
     private func prefetch(_ profile: AccessProfile, _ use: ImageUse) async {
         let layers = use.tree.layers
-        let plan = PrefetchPlan(profile, for: layers.map { $0.servesSpans ? (.init($0), $0.view) : nil }, room: prefetchRoom) { !layers[$0].hasSpan($1) }
+        let link = supply.links[use.image.reference.repository.host]
+        let plan = PrefetchPlan(
+            profile, for: layers.map { $0.servesSpans ? (.init($0), $0.view) : nil }, room: prefetchRoom, neighbours: link.estimate.bytesPerRoundTrip
+        ) { !layers[$0].hasSpan($1) }
         guard !plan.batches.isEmpty else { return }
         use.update { $0.wantedSpans = plan.spanCount; $0.wantedBytes = plan.contentBytes; $0.isPrefetching = true }
         logger.info("fetching by the image's access profile", metadata: [

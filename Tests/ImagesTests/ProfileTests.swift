@@ -297,6 +297,14 @@ import TreeIndex
             #expect(plan.batches.allSatisfy { $0.slot == 1 && $0.spans == $0.spans.sorted() })
             #expect(plan.batches.count > 2 && plan.batches.count < view.spanCount)
             for (one, next) in zip(plan.batches, plan.batches.dropFirst()) { #expect(try #require(one.spans.first) > #require(next.spans.last)) }
+            // Neighbours that are wanted later come along, but for the first window.
+            let scattered = AccessProfile(origin: .mount, layers: [.init(layer)], touches: touches.enumerated().sorted { ($0.offset % 2, $0.offset) < ($1.offset % 2, $1.offset) }.map(\.element))
+            let alone = PrefetchPlan(scattered, for: [(.init(layer), view)]) { _, _ in true }
+            let along = PrefetchPlan(scattered, for: [(.init(layer), view)], neighbours: 3 << 20) { _, _ in true }
+            #expect(along.batches.flatMap(\.spans).sorted() == Array(0..<view.spanCount) && along.contentBytes == alone.contentBytes)
+            #expect(along.batches[0] == alone.batches[0])
+            let requests = FetchPlan(view: view, limit: 12 << 20, gap: 0)
+            #expect(along.batches.reduce(0) { $0 + requests.requests($1.spans).count } < alone.batches.reduce(0) { $0 + requests.requests($1.spans).count })
             // What may not be fetched is the end of it.
             let first = PrefetchPlan(profile, for: [(.init(layer), view)], room: 5 << 20) { _, _ in true }
             #expect(first.contentBytes <= 5 << 20 && first.spanCount >= 2 && first.batches.flatMap(\.spans).sorted().last == view.spanCount - 1)

@@ -21,8 +21,9 @@ void larder_ring_commit(larder_ring *ring, int device, uint16_t queue, uint64_t 
 // Has an eventfd read; its tag is 0.
 void larder_ring_listen(larder_ring *ring, int eventfd, uint64_t *value);
 
-// Hands over what was prepared, and waits until something has come if it is to. 0, or an errno.
-int larder_ring_submit(larder_ring *ring, bool waits);
+// Hands over what was prepared, and waits until something has come if it is to. What it fails with passes (a signal, a moment
+// without memory), and the next call hands over what is left.
+void larder_ring_submit(larder_ring *ring, bool waits);
 // What has come: a request in the entry with this tag, or a negative errno that ends the entry's use.
 bool larder_ring_next(larder_ring *ring, uint64_t *tag, int32_t *result);
 bool larder_ring_has_next(const larder_ring *ring);

@@ -152,8 +152,7 @@ struct Mount: AsyncParsableCommand {
         if noexec { flags.insert(.noExecution) }
         return FuseSession.Options(
             mountPoint: directory, profile: isImmutable ? .zeroMessage : .full, allowOther: settings.allowOther,
-            passthrough: settings.passthrough, name: tree ?? "larder", flags: flags,
-            ioUring: settings.ioUring
+            passthrough: settings.passthrough, name: tree ?? "larder", flags: flags, ioUring: settings.ioUring
         )
     }
 }
