@@ -43,8 +43,11 @@ final class FreshSpans: Sendable {
         var writtenBytes: UInt64 = 0
         var firstWrite = ContinuousClock.now
         var lastWrite = ContinuousClock.now
-        /// A thread is at it.
-        var isWorking = false
+        /// A thread is at it, of each kind one.
+        var isWriting = false
+        var isPublishing = false
+        /// The store has room for what is written, too: it is in no account before it is published.
+        var hasRoom = true
         /// A task sleeps until what is written is due.
         var isWaiting = false
         /// What the disk did not take, oldest first.
@@ -55,9 +58,10 @@ final class FreshSpans: Sendable {
 
         /// When what is written should be given to the disk.
         var due: ContinuousClock.Instant { min(lastWrite + FreshSpans.quietTime, firstWrite + FreshSpans.longestTime) }
+        var isSettled: Bool { queue.isEmpty && !isWriting && written.isEmpty && !isPublishing }
     }
 
-    /// Spans that are written before others look whether it is time for the disk.
+    /// Spans that are written before it is looked whether it is time for the disk.
     private static let batchSize = 16
     /// What is written goes to the disk when nothing has come for so long, or when it has been here for so long (as ext4
     /// gives its journal to the disk), or when it is so much.
@@ -66,6 +70,9 @@ final class FreshSpans: Sendable {
     private static let writtenLimit: UInt64 = 256 << 20
     /// Each is an open file.
     private static let writtenCount = 512
+    /// Where the disk is so far behind, memory is not given back any more, and fetching waits for it.
+    private static let backlogCount = 1024
+    private static let backlogLimit: UInt64 = 1 << 30
     /// Bytes of content that are kept without being stored.
     private static let unstoredLimit = 16 << 20
     /// For how long a full disk is believed to be full.
@@ -97,7 +104,10 @@ final class FreshSpans: Sendable {
             buffer.copyMemory(from: content.part(Int(offset), buffer.count))
             return true
         case .file(let file):
-            return (try? file.descriptor.read(into: buffer, at: offset)) == buffer.count
+            if (try? file.descriptor.read(into: buffer, at: offset)) == buffer.count { return true }
+            // Whoever wants it fetches it again.
+            state.withLock { $0.spans[Key(contentKey: contentKey, number: number)] = nil }
+            return false
         }
     }
 
@@ -110,94 +120,108 @@ final class FreshSpans: Sendable {
         }
         // Before it is on disk: whoever publishes the last span of a large file must find all the others accounted for.
         tree.mark(number)
-        let mustStart = state.withLock { state in
-            state.queue.append(Fresh(key: key, content: content, tree: tree, permit: permit))
-            defer { state.isWorking = true }
-            return !state.isWorking
-        }
-        if mustStart { start(tree.supply) }
+        state.withLock { $0.queue.append(Fresh(key: key, content: content, tree: tree, permit: permit)) }
+        startWriting(tree.supply)
     }
 
     /// Waits until everything that was fetched is on disk, or was refused by it.
     func settle() async {
         await withCheckedContinuation { continuation in
-            let (isSettled, supply) = state.withLock { state -> (Bool, Supply?) in
-                guard state.isWorking || !state.written.isEmpty else { return (true, nil) }
-                state.settling.append(continuation)
-                defer { state.isWorking = true }
-                return (false, state.isWorking ? nil : state.written[0].tree.supply)
+            let (isSettled, supply) = state.withLock { state in
+                if !state.isSettled { state.settling.append(continuation) }
+                return (state.isSettled, state.written.first?.tree.supply)
             }
             if isSettled { continuation.resume() }
-            if let supply { start(supply) }
+            if let supply { publishWhatIsDue(supply) }
         }
     }
 
-    // MARK: - The thread that writes
+    private func resumeSettled() {
+        let settled = state.withLock { state -> [CheckedContinuation<Void, Never>] in
+            guard state.isSettled else { return [] }
+            defer { state.settling = [] }
+            return state.settling
+        }
+        for continuation in settled { continuation.resume() }
+    }
 
-    /// One at a time; whoever sets `isWorking` starts it.
-    /// - Parameter idly: nobody waits, so that everything else on the host goes first.
-    private func start(_ supply: Supply, idly: Bool = false) {
-        (idly ? supply.idlers : supply.workers).submit { state in
+    /// The library is closing: what is not on disk is fetched again next time.
+    private func drop() {
+        state.withLock { state in
+            (state.queue, state.written, state.writtenBytes, state.isWriting, state.isPublishing) = ([], [], 0, false, false)
+        }
+        resumeSettled()
+    }
+
+    // MARK: - From memory into files
+
+    private func startWriting(_ supply: Supply) {
+        let isFirst = state.withLock { state in
+            guard !state.isWriting, !state.queue.isEmpty, !Self.isBehind(state) else { return false }
+            state.isWriting = true
+            return true
+        }
+        guard isFirst else { return }
+        supply.workers.submit { state in
             guard case .active = state else { return self.drop() }
-            if idly { ThreadPriority.giveWay() }
-            self.work(supply)
-        }
-    }
-
-    private func work(_ supply: Supply) {
-        while true {
-            if let written = takeDue(supply.store) {
-                publish(written, supply)
-            } else if let batch = takeBatch() {
-                write(batch, supply)
-            } else if finish(supply) {
-                return
+            while let batch = self.takeBatch() {
+                self.write(batch, supply)
+                self.publishWhatIsDue(supply)
             }
+            self.publishWhatIsDue(supply)
+            self.resumeSettled()
         }
     }
 
+    private static func isBehind(_ state: State) -> Bool {
+        state.isPublishing && (!state.hasRoom || state.writtenBytes >= backlogLimit || state.written.count >= backlogCount)
+    }
+
+    /// nil ends the writing.
     private func takeBatch() -> [Fresh]? {
         state.withLock { state in
-            guard !state.queue.isEmpty else { return nil }
+            guard !state.queue.isEmpty, !Self.isBehind(state) else {
+                state.isWriting = false
+                return nil
+            }
             let batch = Array(state.queue.prefix(Self.batchSize))
             state.queue.removeFirst(batch.count)
             return batch
         }
     }
 
-    /// What is written, once it is time for the disk.
-    private func takeDue(_ store: Store) -> [Written]? {
+    // MARK: - From files to the disk
+
+    /// Gives what is written to the disk if it is time, and sees to it that it will be otherwise.
+    private func publishWhatIsDue(_ supply: Supply) {
         let bytes = state.withLock { $0.writtenBytes }
-        // What was not published yet is in no account.
-        let hasRoom = bytes == 0 || store.hasRoom(for: bytes)
-        return state.withLock { state in
-            guard !state.written.isEmpty else { return nil }
-            let isAwaited = !state.settling.isEmpty && state.queue.isEmpty
+        let hasRoom = bytes == 0 || supply.store.hasRoom(for: bytes)
+        let (taken, isUrgent) = state.withLock { state -> ([Written], Bool) in
+            state.hasRoom = hasRoom
+            guard !state.written.isEmpty, !state.isPublishing else { return ([], false) }
+            let isUrgent = !hasRoom || !state.settling.isEmpty && state.queue.isEmpty && !state.isWriting
             let isMuch = state.writtenBytes >= Self.writtenLimit || state.written.count >= Self.writtenCount
-            guard isAwaited || isMuch || !hasRoom || state.due <= .now else { return nil }
+            guard isUrgent || isMuch || state.due <= .now else { return ([], false) }
             defer { (state.written, state.writtenBytes) = ([], 0) }
-            return state.written
+            state.isPublishing = true
+            return (state.written, isUrgent)
+        }
+        guard !taken.isEmpty else { return comeBack(supply) }
+        // Where nobody waits, everything else on the host goes first.
+        (isUrgent ? supply.workers : supply.idlers).submit { state in
+            guard case .active = state else { return self.drop() }
+            if !isUrgent { ThreadPriority.giveWay() }
+            self.publish(taken, supply)
+            self.state.withLock { $0.isPublishing = false }
+            self.startWriting(supply)
+            self.publishWhatIsDue(supply)
+            self.resumeSettled()
         }
     }
 
-    /// False where there is more to do.
-    private func finish(_ supply: Supply) -> Bool {
-        let settled = state.withLock { state -> [CheckedContinuation<Void, Never>]? in
-            guard state.queue.isEmpty, state.settling.isEmpty || state.written.isEmpty else { return nil }
-            state.isWorking = false
-            defer { state.settling = [] }
-            return state.settling
-        }
-        guard let settled else { return false }
-        for continuation in settled { continuation.resume() }
-        comeBack(supply)
-        return true
-    }
-
-    /// Sees to it that what is written goes to the disk when it is due.
     private func comeBack(_ supply: Supply) {
         let isNew = state.withLock { state in
-            guard !state.written.isEmpty, !state.isWaiting else { return false }
+            guard !state.written.isEmpty, !state.isPublishing, !state.isWaiting else { return false }
             state.isWaiting = true
             return true
         }
@@ -207,24 +231,9 @@ final class FreshSpans: Sendable {
                 // Cancelled: the library is closing, and settles.
                 if (try? await Task.sleep(until: due)) == nil { break }
             }
-            let mustStart = self.state.withLock { state in
-                state.isWaiting = false
-                guard !state.written.isEmpty, !state.isWorking else { return false }
-                state.isWorking = true
-                return true
-            }
-            if mustStart { self.start(supply, idly: true) }
+            self.state.withLock { $0.isWaiting = false }
+            if !Task.isCancelled { self.publishWhatIsDue(supply) }
         }
-    }
-
-    /// The library is closing: what is not on disk is fetched again next time.
-    private func drop() {
-        let settled = state.withLock { state in
-            (state.queue, state.written, state.writtenBytes, state.isWorking) = ([], [], 0, false)
-            defer { state.settling = [] }
-            return state.settling
-        }
-        for continuation in settled { continuation.resume() }
     }
 
     // MARK: - Steps
