@@ -68,11 +68,11 @@ final class FreshSpans: Sendable {
     private static let quietTime = Duration.seconds(1)
     private static let longestTime = Duration.seconds(5)
     private static let writtenLimit: UInt64 = 256 << 20
-    /// Each is an open file.
-    private static let writtenCount = 512
+    /// Each is an open file, and some hosts allow 1024.
+    private static let writtenCount = 128
     /// Where the disk is so far behind, memory is not given back any more, and fetching waits for it.
-    private static let backlogCount = 1024
-    private static let backlogLimit: UInt64 = 1 << 30
+    private static let backlogCount = 256
+    private static let backlogLimit: UInt64 = 512 << 20
     /// Bytes of content that are kept without being stored.
     private static let unstoredLimit = 16 << 20
     /// For how long a full disk is believed to be full.
@@ -106,7 +106,7 @@ final class FreshSpans: Sendable {
         case .file(let file):
             if (try? file.descriptor.read(into: buffer, at: offset)) == buffer.count { return true }
             // Whoever wants it fetches it again.
-            state.withLock { $0.spans[Key(contentKey: contentKey, number: number)] = nil }
+            forget([Key(contentKey: contentKey, number: number)])
             return false
         }
     }
@@ -283,19 +283,18 @@ final class FreshSpans: Sendable {
         let spans = written.filter { item in item.tree.largeFile(at: item.key.number).map { !item.tree.hasObject($0) } ?? true }
         do {
             try supply.store.publishBatch(spans.map { ($0.file, .span($0.key.contentKey, UInt32($0.key.number))) })
-            forget(written)
+            forget(written.map(\.key))
         } catch {
             // Whoever wants it fetches it again, and is served from memory.
-            forget(written)
+            forget(written.map(\.key))
             for item in spans { item.tree.markMissing(item.key.number) }
-            let isNew = refuse()
-            if isNew { report(error, supply.logger) }
+            if refuse() { report(error, supply.logger) }
         }
     }
 
-    private func forget(_ written: [Written]) {
+    private func forget(_ keys: [Key]) {
         state.withLock { state in
-            for item in written { state.spans[item.key] = nil }
+            for key in keys { state.spans[key] = nil }
             count.store(state.spans.count, ordering: .releasing)
         }
     }

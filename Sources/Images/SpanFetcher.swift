@@ -53,13 +53,13 @@ struct SpanFetcher: Sendable {
         guard !absent.isEmpty else { return }
         supply.ledger.beginWait(digest)
         flights.state.withLock { $0.waits.begin() }
-        link.waits.withLock { $0.begin() }
         defer {
-            link.waits.withLock { $0.end() }
             flights.state.withLock { $0.waits.end() }
             supply.ledger.endWait(digest)
         }
         guard tree.servesSpans else { return try await tree.restore() }
+        link.waits.withLock { $0.begin() }
+        defer { link.waits.withLock { $0.end() } }
         supply.activity.noteUse(of: tree)
         considerRest()
         let ahead = supply.fresh.isStoring ? flights.missed(absent).filter { !tree.hasSpan($0) } : []
