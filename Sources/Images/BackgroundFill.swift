@@ -1,3 +1,4 @@
+import LinuxIO
 import Logging
 import OCI
 import Synchronization
@@ -5,11 +6,15 @@ import Synchronization
 /// Brings the rest of layers that somebody has read from, while nobody waits for content, and seals what is complete:
 /// from then on the image needs no registry.
 ///
-/// One request at a time, and that one is given up as soon as a reader has to wait. A layer is filled once: what is evicted
-/// later was worth less than what took its place.
+/// One request at a time, and that one is given up as soon as a reader has to wait. Work on the host that waits for no content
+/// needs its processors all the same, and no priority reaches all that a fill makes the kernel and a registry do: it pauses
+/// in proportion to how busy they are. A layer is filled once: what is evicted later was worth less than what took its place.
 final class BackgroundFill: Sendable {
     /// A failing host is left alone for so long.
     private static let failurePause = Duration.seconds(60)
+
+    /// However busy the host is, a fill takes this part of the time, or it would never end.
+    private static let leastShare = 0.1
 
     private let supply: Supply
     /// For how long nobody must have waited for content.
@@ -39,13 +44,18 @@ final class BackgroundFill: Sendable {
         guard tree.servesSpans else { return }
         let todo = SpanTodo(tree)
         let evictions = supply.store.evictions.runs
+        var seen = try? ProcessorTime.now()
         do {
             while true {
                 try await quiet()
                 // What had to go for this was not worth less than a bet on what will be read.
                 guard supply.fresh.isStoring, supply.store.hasRoom(for: 16 << 20), supply.store.evictions.runs == evictions else { return }
                 guard let numbers = todo.next(after: 0, tree.fetcher.plan(.fill)) else { break }
+                let start = ContinuousClock.now
                 if try await !bring(numbers, of: tree) { todo.putBack(numbers) }
+                let now = try? ProcessorTime.now()
+                if let seen, let now { try await Task.sleep(for: Self.pause(after: .now - start, idleShare: now.idleShare(since: seen))) }
+                seen = now
             }
             await supply.fresh.settle()
             guard try await supply.workers.runIfActive({ try tree.isCompleteNow() }) else { return }
@@ -71,6 +81,10 @@ final class BackgroundFill: Sendable {
             return false
         }
     }
+
+    /// How long to leave the host alone after a request that took `worked`, where its processors have had nothing to do for
+    /// `idleShare` of the time. The fill takes that part of the time itself.
+    static func pause(after worked: Duration, idleShare: Double) -> Duration { worked * (1 / max(idleShare, leastShare) - 1) }
 
     private func quiet() async throws {
         while true {

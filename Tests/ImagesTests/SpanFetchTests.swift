@@ -155,6 +155,13 @@ import TreeIndex
         }
     }
 
+    /// On an idle host at once; otherwise it takes the part of the time that the processors have idle, but never none.
+    @Test(arguments: [(1, 0), (0.5, 100), (0.25, 300), (0.1, 900), (0, 900)] as [(Double, Int)])
+    func theBackgroundFillPausesWhereTheHostIsBusy(idleShare: Double, milliseconds: Int) {
+        let pause = BackgroundFill.pause(after: .milliseconds(100), idleShare: idleShare)
+        #expect(abs(pause / .milliseconds(1) - Double(milliseconds)) < 0.001)
+    }
+
     @Test func aBlobInTheStoreIsReadThere() async throws {
         try await LazyBench.run { lazy in
             let temporary = try lazy.bench.store.temporary("blob")
