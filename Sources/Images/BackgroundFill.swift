@@ -14,7 +14,9 @@ final class BackgroundFill: Sendable {
     private static let failurePause = Duration.seconds(60)
 
     /// However busy the host is, a fill takes this part of the time, or it would never end.
-    private static let leastShare = 0.1
+    private static let leastShare = 0.02
+    /// A slow link takes long over a request, and little of the processors.
+    private static let longestPause = Duration.seconds(5)
 
     private let supply: Supply
     /// For how long nobody must have waited for content.
@@ -84,7 +86,9 @@ final class BackgroundFill: Sendable {
 
     /// How long to leave the host alone after a request that took `worked`, where its processors have had nothing to do for
     /// `idleShare` of the time. The fill takes that part of the time itself.
-    static func pause(after worked: Duration, idleShare: Double) -> Duration { worked * (1 / max(idleShare, leastShare) - 1) }
+    static func pause(after worked: Duration, idleShare: Double) -> Duration {
+        min(worked * (1 / max(idleShare, leastShare) - 1), longestPause)
+    }
 
     private func quiet() async throws {
         while true {
