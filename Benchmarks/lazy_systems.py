@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 
@@ -85,6 +86,17 @@ class System:
         with open(f"/proc/{self.daemon.pid}/stat") as file:
             times = file.read().rsplit(")", 1)[1].split()[11:15]
         return peak, sum(int(word) for word in times) / os.sysconf("SC_CLK_TCK")
+
+    @contextlib.contextmanager
+    def stopped(self):
+        """The daemon does nothing meanwhile."""
+        if self.daemon is not None:
+            self.daemon.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            if self.daemon is not None:
+                self.daemon.send_signal(signal.SIGCONT)
 
     def close(self):
         pass

@@ -17,8 +17,16 @@ struct command {
 // enum fuse_uring_cmd
 enum { REGISTER = 1, COMMIT_AND_FETCH = 2 };
 
+// Linux 6.15, younger than Debian's headers.
+#ifndef IORING_ENTER_NO_IOWAIT
+#define IORING_ENTER_NO_IOWAIT (1U << 7)
+#define IORING_FEAT_NO_IOWAIT (1U << 17)
+#endif
+
 struct larder_ring {
     struct io_uring ring;
+    // A thread that waits for requests need not look like one that waits for a disk, which is what Linux takes it for.
+    bool may_wait_idly;
 };
 
 larder_ring *larder_ring_make(void) {
@@ -26,7 +34,10 @@ larder_ring *larder_ring_make(void) {
     if (!made) return NULL;
     struct io_uring_params parameters = {.flags = IORING_SETUP_SQE128 | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN};
     const int code = io_uring_queue_init_params(64, &made->ring, &parameters);
-    if (code == 0) return made;
+    if (code == 0) {
+        made->may_wait_idly = parameters.features & IORING_FEAT_NO_IOWAIT;
+        return made;
+    }
     free(made);
     errno = -code;
     return NULL;
@@ -70,8 +81,22 @@ void larder_ring_listen(larder_ring *ring, int eventfd, uint64_t *value) {
     entry->user_data = 0;
 }
 
+// io_uring_submit_and_wait with a flag that Debian's liburing cannot be told of (io_uring_set_iowait came with 2.10).
+static void submit_and_wait_idly(struct io_uring *ring) {
+    struct io_uring_sq *queue = &ring->sq;
+    while (queue->sqe_head != queue->sqe_tail) {
+        const unsigned place = queue->sqe_head++ & queue->ring_mask;
+        if (queue->array) queue->array[place] = place;
+    }
+    __atomic_store_n(queue->ktail, queue->sqe_tail, __ATOMIC_RELEASE);
+    const unsigned count = queue->sqe_tail - __atomic_load_n(queue->khead, __ATOMIC_ACQUIRE);
+    io_uring_enter(ring->ring_fd, count, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_NO_IOWAIT, NULL);
+}
+
 void larder_ring_submit(larder_ring *ring, bool waits) {
-    if (waits) io_uring_submit_and_wait(&ring->ring, 1); else io_uring_submit(&ring->ring);
+    if (!waits) io_uring_submit(&ring->ring);
+    else if (ring->may_wait_idly) submit_and_wait_idly(&ring->ring);
+    else io_uring_submit_and_wait(&ring->ring, 1);
 }
 
 bool larder_ring_next(larder_ring *ring, uint64_t *tag, int32_t *result) {

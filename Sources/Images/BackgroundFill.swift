@@ -85,9 +85,9 @@ final class BackgroundFill: Sendable {
     }
 
     /// How long to leave the host alone after a request that took `worked`, where its processors have had nothing to do for
-    /// `idleShare` of the time. The fill takes that part of the time itself.
+    /// `idleShare` of the time. The fill takes the square of that: what is idle now and then is not idle when it comes.
     static func pause(after worked: Duration, idleShare: Double) -> Duration {
-        min(worked * (1 / max(idleShare, leastShare) - 1), longestPause)
+        min(worked * (1 / max(idleShare * idleShare, leastShare) - 1), longestPause)
     }
 
     private func quiet() async throws {

@@ -2,7 +2,7 @@ import Glibc
 
 /// What all processors together have done since the system started, in ticks of 10 ms: `/proc/stat` (proc(5)).
 public struct ProcessorTime: Sendable, Equatable {
-    /// Time with nothing to do. Waiting for a disk does not count: who waits for it has work.
+    /// Time with nothing to run, whether or not somebody waited for a disk: Linux says that too of whoever waits on an io_uring.
     public let idle: UInt64
     public let total: UInt64
 
@@ -23,8 +23,8 @@ public struct ProcessorTime: Sendable, Equatable {
         guard let line = text.split(separator: "\n").first else { return nil }
         let words = line.split(separator: " ")
         let numbers = words.dropFirst().prefix(8).map { UInt64($0) }
-        guard words.first == "cpu", numbers.count >= 4, !numbers.contains(nil) else { return nil }
-        idle = numbers[3]!
+        guard words.first == "cpu", numbers.count >= 5, !numbers.contains(nil) else { return nil }
+        idle = numbers[3]! &+ numbers[4]!
         total = numbers.reduce(0) { $0 &+ $1! }
     }
 

@@ -17,15 +17,15 @@ import Testing
     }
 
     @Test func timeIsReadFromTheFirstLine() throws {
-        let before = try #require(ProcessorTime("cpu  100 0 50 1000 7 0 3 0 90 0\ncpu0 1 1 1 1\n"))
+        let before = try #require(ProcessorTime("cpu  100 0 50 900 100 7 3 0 90 0\ncpu0 1 1 1 1\n"))
         #expect(before.idle == 1000 && before.total == 1160)
-        let after = try #require(ProcessorTime("cpu  160 0 70 1020 7 0 3 0 90 0\n"))
+        let after = try #require(ProcessorTime("cpu  160 0 70 910 110 7 3 0 90 0\n"))
         #expect(after.idleShare(since: before) == 0.2)
         #expect(before.idleShare(since: before) == 1, "no time has passed")
-        #expect(try #require(ProcessorTime("cpu 1000 0 50 900")).idleShare(since: before) == 0, "a processor was taken off")
+        #expect(try #require(ProcessorTime("cpu 1000 0 50 800 100")).idleShare(since: before) == 0, "a processor was taken off")
     }
 
-    @Test(arguments: ["", "cpu", "cpu 1 2 3\n", "cpu 1 2 x 4\n", "cpu0 1 2 3 4\n", "intr 1 2 3 4", "cpu 1 2 -3 4"])
+    @Test(arguments: ["", "cpu", "cpu 1 2 3 4\n", "cpu 1 2 x 4 5\n", "cpu0 1 2 3 4 5\n", "intr 1 2 3 4 5", "cpu 1 2 -3 4 5"])
     func whatIsNoTimeIsRefused(text: String) { #expect(ProcessorTime(text) == nil) }
 
     @Test func timePasses() throws {
