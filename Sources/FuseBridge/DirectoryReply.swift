@@ -22,15 +22,31 @@ struct DirectoryReply {
 
     var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(buffer.prefix(used)) }
 
-    mutating func fill(
-        from offset: UInt64, of node: NodeID, handle: UInt64, on mount: borrowing FuseConnection
-    ) throws(FSError) {
-        if offset < 1, !appendDot(1, node.rawValue) { return }
-        if offset < 2, !appendDot(2, Self.unknownNode) { return }
-        let start = offset > Self.dots ? offset - Self.dots : 0
-        try mount.fileSystem.readDirectory(node, handle: handle, from: start, wantsEntries: hasEntries) { name, entry, next in
+    /// Where the filesystem begins for an offset of the kernel's.
+    static func position(_ offset: UInt64) -> UInt64 { offset > dots ? offset - dots : 0 }
+
+    /// How many entries fit however long their names are, beside `.` and `..`.
+    static func leastCount(size: Int, hasEntries: Bool) -> Int {
+        max(1, size / recordSize(nameLength: Int(NAME_MAX), hasEntries: hasEntries) - Int(dots))
+    }
+
+    mutating func fill(from offset: UInt64, of node: NodeID, on mount: borrowing FuseConnection) throws(FSError) -> Answer<ListingUse> {
+        guard appendDots(from: offset, of: node) else { return .ready(.again) }
+        return try mount.fileSystem.readDirectory(node, from: Self.position(offset), wantsEntries: hasEntries) { name, entry, next in
             append(name, entry, number: mount.number(entry.attributes.node), next: next &+ Self.dots)
         }
+    }
+
+    mutating func fill(with part: ListingPart, from offset: UInt64, of node: NodeID, on mount: borrowing FuseConnection) {
+        guard appendDots(from: offset, of: node) else { return }
+        for item in part.items {
+            let number = mount.number(item.entry.attributes.node)
+            guard item.name.withUnsafeBytes({ append($0, item.entry, number: number, next: item.next &+ Self.dots) }) else { return }
+        }
+    }
+
+    private mutating func appendDots(from offset: UInt64, of node: NodeID) -> Bool {
+        (offset >= 1 || appendDot(1, node.rawValue)) && (offset >= 2 || appendDot(2, Self.unknownNode))
     }
 
     /// False where the record does not fit: it is then not part of the answer, and no lookup of it is counted.
@@ -53,12 +69,14 @@ struct DirectoryReply {
         return true
     }
 
-    private var headerSize: Int {
+    private static func headerSize(hasEntries: Bool) -> Int {
         (hasEntries ? MemoryLayout<larder_fuse_entry_out>.size : 0) + MemoryLayout<larder_fuse_dirent>.size
     }
 
+    private static func recordSize(nameLength: Int, hasEntries: Bool) -> Int { (headerSize(hasEntries: hasEntries) + nameLength + 7) & ~7 }
+
     private mutating func reserve(nameLength: Int) -> Int? {
-        let size = (headerSize + nameLength + 7) & ~7
+        let size = Self.recordSize(nameLength: nameLength, hasEntries: hasEntries)
         guard size <= buffer.count - used else { return nil }
         defer { used += size }
         return used
@@ -69,7 +87,7 @@ struct DirectoryReply {
     }
 
     private func write(_ name: UnsafeRawBufferPointer, at place: Int, inode: UInt64, mode: UInt32, next: UInt64) {
-        let nameStart = place + headerSize
+        let nameStart = place + Self.headerSize(hasEntries: hasEntries)
         let record = larder_fuse_dirent(ino: inode, off: next, namelen: UInt32(name.count), type: (mode & S_IFMT) >> 12)
         buffer.storeBytes(of: record, toByteOffset: nameStart - MemoryLayout<larder_fuse_dirent>.size, as: larder_fuse_dirent.self)
         UnsafeMutableRawBufferPointer(rebasing: buffer[nameStart..<used]).initializeMemory(as: UInt8.self, repeating: 0)

@@ -3,49 +3,50 @@ import Glibc
 import VirtualFS
 
 extension FuseAdapter {
+    /// ENOSYS to OPENDIR: the kernel sends no more of them on this connection, nor their releases, and keeps every listing that it is
+    /// not made to forget. libfuse would answer an absent operation with success, so it is said here.
     static func addDirectories(to operations: inout fuse_lowlevel_ops) {
-        operations.opendir = { FuseAdapter.openDirectory(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2) }
-        operations.releasedir = { FuseAdapter.releaseDirectory(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2) }
-        operations.readdir = {
-            FuseAdapter.readDirectory(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2, $3, $4, wantsEntries: false)
+        operations.opendir = { raw, _, _ in fuse_reply_err(FuseRequest(raw).take(), ENOSYS) }
+        operations.readdir = { request, node, size, offset, _ in
+            FuseAdapter.readDirectory(FuseRequest(request), FuseConnection.of(request).pointee, node, size, offset, wantsEntries: false)
         }
-        operations.readdirplus = {
-            FuseAdapter.readDirectory(FuseRequest($0), FuseConnection.of($0).pointee, $1, $2, $3, $4, wantsEntries: true)
+        operations.readdirplus = { request, node, size, offset, _ in
+            FuseAdapter.readDirectory(FuseRequest(request), FuseConnection.of(request).pointee, node, size, offset, wantsEntries: true)
         }
     }
 
-    private static func openDirectory(
-        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _: FileInfo
+    private static func readDirectory(
+        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ size: Int, _ offset: off_t, wantsEntries: Bool
     ) {
         let node = mount.node(node)
+        let offset = UInt64(bitPattern: Int64(offset))
         do throws(FSError) {
-            switch try mount.fileSystem.openDirectory(node) {
-            case .ready(let directory): request.reply(directory, of: node)
+            var listing = DirectoryReply(try ReplyBuffer.ofThisThread(size: size), hasEntries: wantsEntries)
+            switch try listing.fill(from: offset, of: node, on: mount) {
+            case .ready(let use): request.reply(listing.bytes, of: node, use)
             case .cold:
+                let limit = DirectoryReply.leastCount(size: size, hasEntries: wantsEntries)
                 request.replyLater(on: mount) { fileSystem async throws(FSError) in
-                    .directory(try await fileSystem.coldOpenDirectory(node), node)
+                    let start = DirectoryReply.position(offset)
+                    let part = try await fileSystem.coldReadDirectory(node, from: start, wantsEntries: wantsEntries, limit: limit)
+                    return .listing(part, of: node, from: offset, size: size, hasEntries: wantsEntries)
                 }
             }
         } catch { request.reply(error) }
     }
+}
 
-    private static func readDirectory(
-        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t,
-        _ size: Int, _ offset: off_t, _ info: FileInfo,
-        wantsEntries: Bool
-    ) {
-        let node = mount.node(node)
-        do throws(FSError) {
-            var listing = DirectoryReply(try ReplyBuffer.ofThisThread(size: size), hasEntries: wantsEntries)
-            try listing.fill(from: UInt64(bitPattern: Int64(offset)), of: node, handle: info?.pointee.fh ?? 0, on: mount)
-            request.reply(bytes: listing.bytes)
-        } catch { request.reply(error) }
-    }
-
-    private static func releaseDirectory(
-        _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ info: FileInfo
-    ) {
-        mount.fileSystem.releaseDirectory(mount.node(node), handle: info?.pointee.fh ?? 0)
-        request.replySuccess()
+extension FuseRequest {
+    /// A part of a listing, the empty one being its end: then the kernel holds all of it.
+    consuming func reply(_ bytes: UnsafeRawBufferPointer, of directory: NodeID, _ use: ListingUse) {
+        guard bytes.isEmpty, use == .once else { return reply(bytes: bytes) }
+        let workers = connection.pointee.workers
+        let moved = move()
+        workers.submit {
+            let request = FuseRequest(moved)
+            // Before the answer: what is kept now has gaps, and so the kernel takes it for nothing.
+            request.connection.pointee.forgetListing(of: directory)
+            request.reply(bytes: .none)
+        }
     }
 }

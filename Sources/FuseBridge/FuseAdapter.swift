@@ -23,18 +23,15 @@ enum FuseAdapter {
         addChanges(to: &operations)
         switch profile {
         case .full: addSynchronization(to: &operations)
-        case .zeroMessage: refuseOpens(in: &operations)
+        case .zeroMessage: refuseFileOpens(in: &operations)
         }
         return operations
     }
 
-    /// ENOSYS to OPEN and OPENDIR: the kernel never sends either again on this connection, nor the releases, and
-    /// keeps all page and directory caches. libfuse would answer an absent operation with success, so it is said here.
-    private static func refuseOpens(in operations: inout fuse_lowlevel_ops) {
+    /// ENOSYS to OPEN: the kernel never sends it again on this connection, nor the releases, and keeps all page caches.
+    private static func refuseFileOpens(in operations: inout fuse_lowlevel_ops) {
         operations.open = { raw, _, _ in fuse_reply_err(FuseRequest(raw).take(), ENOSYS) }
-        operations.opendir = { raw, _, _ in fuse_reply_err(FuseRequest(raw).take(), ENOSYS) }
         operations.release = nil
-        operations.releasedir = nil
     }
 
     /// INIT: what libfuse can ask for itself. The rest is `InitPatch`.

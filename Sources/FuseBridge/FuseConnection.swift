@@ -17,16 +17,19 @@ struct FuseConnection: ~Copyable {
     let passthrough: PassthroughTable
     let requestLimit: UInt32
     let rings = RequestRings()
+    /// The FUSE device, open as long as requests are answered.
+    let device: Int32
 
     init(
         fileSystem: any FileSystem, handshake: InitHandshake, counters: FuseCounters, passthrough: PassthroughTable,
-        requestLimit: UInt32
+        requestLimit: UInt32, device: Int32
     ) {
         self.fileSystem = fileSystem
         self.handshake = handshake
         self.counters = counters
         self.passthrough = passthrough
         self.requestLimit = requestLimit
+        self.device = device
         cold = ColdRequests()
         workers = WorkerPool(limit: 4)
         root = fileSystem.root

@@ -8,7 +8,8 @@ enum FuseReply: Sendable {
     case entry(Entry)
     case attributes(Entry)
     case file(OpenedFile, NodeID)
-    case directory(OpenedDirectory, NodeID)
+    /// A part of a directory, for a READDIR or READDIRPLUS that asked so.
+    case listing(ListingPart, of: NodeID, from: UInt64, size: Int, hasEntries: Bool)
     case bytes([UInt8])
     case created(Entry, OpenedFile)
     /// Bytes written or copied.
@@ -26,7 +27,12 @@ extension FuseRequest {
         case .entry(let entry): self.reply(entry: entry)
         case .attributes(let entry): self.reply(attributesOf: entry)
         case .file(let file, let node): self.reply(file, of: node)
-        case .directory(let directory, let node): self.reply(directory, of: node)
+        case .listing(let part, let node, let offset, let size, let hasEntries):
+            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 8)
+            defer { buffer.deallocate() }
+            var listing = DirectoryReply(buffer, hasEntries: hasEntries)
+            listing.fill(with: part, from: offset, of: node, on: connection.pointee)
+            self.reply(listing.bytes, of: node, part.use)
         case .bytes(let bytes):
             let raw = take()
             _ = bytes.withUnsafeBytes { Self.send($0, to: raw) }
@@ -92,15 +98,6 @@ extension FuseRequest {
         }
     }
 
-    consuming func reply(_ directory: OpenedDirectory, of node: NodeID) {
-        let connection = connection
-        // The kernel drops a cached listing on every open that does not say KEEP_CACHE too.
-        let flags = directory.immutable ? FileFlags.cacheDirectory | FileFlags.keepCache : 0
-        if !send(larder_fuse_open_out(fh: directory.handle, open_flags: flags, backing_id: 0)) {
-            connection.pointee.fileSystem.releaseDirectory(node, handle: directory.handle)
-        }
-    }
-
     /// False where the kernel no longer waits for the answer.
     private consuming func send<Structure: BitwiseCopyable>(_ structure: Structure) -> Bool {
         let raw = take()
@@ -134,6 +131,5 @@ extension FuseConnection {
 enum FileFlags {
     static let direct = UInt32(LARDER_FOPEN_DIRECT_IO)
     static let keepCache = UInt32(LARDER_FOPEN_KEEP_CACHE)
-    static let cacheDirectory = UInt32(LARDER_FOPEN_CACHE_DIR)
     static let passthrough = UInt32(LARDER_FOPEN_PASSTHROUGH)
 }

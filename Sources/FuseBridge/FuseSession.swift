@@ -51,19 +51,26 @@ public final class FuseSession: Sendable {
         stage.withLock { if case .running(let mount) = $0 { mount.handshake.hasRings } else { false } }
     }
 
-    /// `invalidateAll` has an effect: kernels since 6.16. Known once `run` is ready.
-    public var canInvalidate: Bool {
-        stage.withLock { if case .running(let mount) = $0 { mount.handshake.canInvalidate } else { false } }
+    /// `forgetNames` has an effect: kernels since 6.16. Known once `run` is ready.
+    public var canForgetNames: Bool {
+        stage.withLock { if case .running(let mount) = $0 { mount.handshake.canForgetNames } else { false } }
     }
 
     /// Makes the kernel ask again for every name that it remembers, and with the name for the attributes, present names and
     /// absent ones. What is reached without a name (an open file, a working directory) keeps its attributes until it is.
     ///
     /// Cheap, however much is remembered. Must not be called from an operation of the filesystem. Without effect where
-    /// `canInvalidate` is false, and after the end.
-    public func invalidateAll() {
-        guard case .running(let mount) = stage.withLock({ $0 }), mount.handshake.canInvalidate else { return }
-        mount.invalidateAll()
+    /// `canForgetNames` is false, and after the end.
+    public func forgetNames() {
+        guard case .running(let mount) = stage.withLock({ $0 }), mount.handshake.canForgetNames else { return }
+        mount.forgetNames()
+    }
+
+    /// Makes the kernel read a directory again that it keeps the listing of. Must not be called from an operation of the filesystem.
+    /// Without effect after the end.
+    public func forgetListing(of directory: NodeID) {
+        guard case .running(let mount) = stage.withLock({ $0 }) else { return }
+        mount.forgetListing(of: directory)
     }
 
     /// Mounts. From now on whoever looks below the mount point waits until `run` serves it. A mount that a crashed

@@ -68,7 +68,7 @@ final class InitHandshake: Sendable {
     init(patch: InitPatch) { self.patch = patch }
 
     /// The kernel can be told that all it remembers may be outdated (FUSE_NOTIFY_INC_EPOCH).
-    var canInvalidate: Bool { kernelMinor.load(ordering: .acquiring) >= UInt32(LARDER_FUSE_EPOCH_MINOR) }
+    var canForgetNames: Bool { kernelMinor.load(ordering: .acquiring) >= UInt32(LARDER_FUSE_EPOCH_MINOR) }
     var isDone: Bool { done.load(ordering: .acquiring) }
     var hasPassthrough: Bool { passthrough.load(ordering: .acquiring) }
     var hasRings: Bool { rings.load(ordering: .acquiring) }

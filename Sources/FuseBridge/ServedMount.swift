@@ -27,7 +27,7 @@ final class ServedMount: @unchecked Sendable {
             to: FuseConnection(
                 fileSystem: fileSystem, handshake: InitHandshake(patch: patch), counters: counters,
                 passthrough: PassthroughTable(device: device.descriptor.raw, isWanted: patch.wantsPassthrough, logger: logger),
-                requestLimit: options.requestLimit))
+                requestLimit: options.requestLimit, device: device.descriptor.raw))
         do { session = try Self.makeSession(options.profile, userData: connection) } catch {
             Self.discard(connection)
             throw error
@@ -68,12 +68,9 @@ final class ServedMount: @unchecked Sendable {
         return session
     }
 
-    /// libfuse 3.14 has no function for it. The kernel answers ENOENT, or ENODEV after the end, where nobody remembers anything.
-    func invalidateAll() {
-        var message = larder_fuse_out_header(
-            len: UInt32(MemoryLayout<larder_fuse_out_header>.size), error: Int32(LARDER_FUSE_NOTIFY_INC_EPOCH), unique: 0)
-        _ = write(fuse_session_fd(session), &message, MemoryLayout<larder_fuse_out_header>.size)
-    }
+    func forgetNames() { connection.pointee.forgetNames() }
+
+    func forgetListing(of directory: NodeID) { connection.pointee.forgetListing(of: directory) }
 
     /// Returns when the mount has gone and every request has its answer.
     func serve(threads count: Int, logger: Logger, onReady: () -> Void) throws(MountError) {
@@ -104,7 +101,7 @@ final class ServedMount: @unchecked Sendable {
 
     private var ringConnection: RequestRing.Connection {
         .init(
-            device: fuse_session_fd(session), payloadSize: InitPatch.ringPayload, entryLimit: Int(connection.pointee.requestLimit),
+            device: connection.pointee.device, payloadSize: InitPatch.ringPayload, entryLimit: Int(connection.pointee.requestLimit),
             serve: { self.answer($0) })
     }
 

@@ -178,12 +178,19 @@ fileprivate final class Forgetting: Sendable {
 
     func begin(_ tree: LiveTree) { self.tree.withLock { $0 = tree } }
     /// The watch holds on to this as long as it runs, the tree needs not be held.
-    func end() { tree.withLock { $0 = nil } }
+    func end() {
+        guard let tree = tree.withLock({ $0.take() }) else { return }
+        // A cache is removed by requests, too, and their threads must not wait for this.
+        Task.detached { [invalidation] in
+            for directory in tree.takeKeptListings() { invalidation.listing(of: directory) }
+        }
+    }
 
-    /// The root is always known, and nothing below it means that nothing is remembered.
+    /// The root is always known, and nothing below it means that no name is remembered.
     func othersChanged() {
-        let known = tree.withLock { $0?.knownNodes } ?? 0
-        if known > 1 { invalidation() }
+        guard let tree = tree.withLock({ $0 }) else { return }
+        if tree.knownNodes > 1 { invalidation.names() }
+        for directory in tree.takeKeptListings() { invalidation.listing(of: directory) }
     }
 }
 

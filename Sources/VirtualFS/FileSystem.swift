@@ -41,17 +41,17 @@ public protocol FileSystem: ChangingOperations {
 
     func release(_ node: NodeID, handle: UInt64)
 
-    func openDirectory(_ node: NodeID) throws(FSError) -> Answer<OpenedDirectory>
-    func coldOpenDirectory(_ node: NodeID) async throws(FSError) -> OpenedDirectory
-
     /// Calls `emit` with name, entry and the offset of the *next* entry, until it answers false or the directory ends.
-    /// `offset` is 0 or a value that was emitted before. `.` and `..` are not emitted. `wantsEntries` false means that
-    /// only names, types and node ids of the entries are used and that no lookups are counted.
+    /// `.` and `..` are not emitted. `wantsEntries` false means that only names, types and node ids of the entries are used and
+    /// that no lookups are counted. `.cold` comes before the first call of `emit`.
+    ///
+    /// Nobody opens a directory: `offset` is 0 or a value that was emitted at any time, whoever lists. Where nothing is emitted,
+    /// the directory ends, and the answer says what the kernel may do with what it has gathered.
     func readDirectory(
-        _ node: NodeID, handle: UInt64, from offset: UInt64, wantsEntries: Bool,
-        emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
-    ) throws(FSError)
-    func releaseDirectory(_ node: NodeID, handle: UInt64)
+        _ node: NodeID, from offset: UInt64, wantsEntries: Bool, emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
+    ) throws(FSError) -> Answer<ListingUse>
+    /// At most `limit` entries.
+    func coldReadDirectory(_ node: NodeID, from offset: UInt64, wantsEntries: Bool, limit: Int) async throws(FSError) -> ListingPart
 
     /// Copies the value into `buffer` and returns its length. With an empty buffer only the length is asked.
     /// `.range` where the buffer is too small, `.noAttribute` where there is none.
@@ -177,15 +177,27 @@ public struct OpenedFile: Sendable {
     }
 }
 
-public struct OpenedDirectory: Sendable {
-    public var handle: UInt64
-    /// The listing never changes: the kernel may keep it.
-    public var immutable: Bool
+/// What the kernel may do with a listing that it has gathered.
+public enum ListingUse: Sendable {
+    /// Answer with it from now on: it changes by the kernel's own doing alone, or it will be told.
+    case again
+    /// Forget it: it may change at any time.
+    case once
+}
 
-    public init(handle: UInt64 = 0, immutable: Bool) {
-        self.handle = handle
-        self.immutable = immutable
+/// A part of a directory, as `readDirectory` would emit it.
+public struct ListingPart: Sendable {
+    public struct Item: Sendable {
+        public var name: [UInt8]
+        public var entry: Entry
+        /// The offset of the next one.
+        public var next: UInt64
     }
+
+    public var items: [Item] = []
+    public var use: ListingUse
+
+    public init(use: ListingUse) { self.use = use }
 }
 
 /// What statvfs(3) shows, in blocks of `blockSize` bytes.

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// What an open file or directory holds on to, by handle. Handles are never 0 and never used twice.
+/// What an open file holds on to, by handle. Handles are never 0 and never used twice.
 final class HandleTable<Value: Sendable>: Sendable {
     private struct State {
         var values: [UInt64: Value] = [:]
@@ -25,7 +25,7 @@ final class HandleTable<Value: Sendable>: Sendable {
     subscript(_ handle: UInt64) -> Value? { state.withLock { $0.values[handle] } }
 }
 
-/// One name of a synthetic directory, listed when it was opened.
+/// One name of a synthetic directory.
 struct Listing: Sendable {
     let name: [UInt8]
     let node: ListedNode

@@ -88,14 +88,18 @@ extension LarderFileSystem {
         }
     }
 
-    public func coldOpenDirectory(_ node: NodeID) async throws(FSError) -> OpenedDirectory {
-        try await answering("opendir") {
-            if node.serial == SyntheticTable.serial { return try await self.coldOpenSyntheticDirectory(node) }
+    public func coldReadDirectory(_ node: NodeID, from offset: UInt64, wantsEntries: Bool, limit: Int) async throws(FSError) -> ListingPart {
+        try await answering("readdir") {
+            if node.serial == SyntheticTable.serial { return try await self.coldReadSyntheticDirectory(node, offset, wantsEntries, limit) }
             // A listing is complete or it is none: a layer that is streaming is waited for.
-            let content = try await self.tree(node).opened()
-            try Self.check(node, content)
-            guard content.view.node(node.ordinal).isDirectory else { throw FSError.notDirectory }
-            return OpenedDirectory(immutable: true)
+            _ = try await self.tree(node).opened()
+            var part = ListingPart(use: .again)
+            _ = try self.readDirectory(node, from: offset, wantsEntries: wantsEntries) { name, entry, next in
+                guard part.items.count < limit else { return false }
+                part.items.append(ListingPart.Item(name: [UInt8](name), entry: entry, next: next))
+                return true
+            }
+            return part
         }
     }
 

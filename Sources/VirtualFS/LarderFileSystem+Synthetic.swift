@@ -171,32 +171,4 @@ extension LarderFileSystem {
         buffer.copyBytes(from: part)
         return .ready(part.count)
     }
-
-    func readSyntheticDirectory(
-        _ handle: UInt64, _ offset: UInt64, _ wantsEntries: Bool, _ emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
-    ) throws(FSError) {
-        guard let listing = listings[handle] else { throw .stale }
-        guard offset < UInt64(listing.count) else { return }
-        for position in Int(offset)..<listing.count {
-            let (name, entry): ([UInt8], Entry)
-            name = listing[position].name
-            switch listing[position].node {
-            case .tree(let key):
-                guard let tree = shown(key) else { continue }
-                entry = rootEntry(tree)
-            case .live(let tree):
-                guard let root = try? rootEntry(tree) else { continue }
-                entry = root
-            case .synthetic(let node):
-                let id = synthetic.id(of: node, counting: wantsEntries ? 1 : 0)
-                entry = self.entry(of: node, id: id, nameLifetime: 1)
-            }
-            let more = name.withUnsafeBytes { emit($0, entry, UInt64(position) + 1) }
-            if !more {
-                // What did not fit was not seen by the kernel, so its lookup is taken back.
-                if wantsEntries, case .synthetic = listing[position].node { synthetic.forget(entry.attributes.node, count: 1) }
-                return
-            }
-        }
-    }
 }

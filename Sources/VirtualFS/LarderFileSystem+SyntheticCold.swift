@@ -86,10 +86,35 @@ extension LarderFileSystem {
 
     // MARK: - Listings
 
-    func coldOpenSyntheticDirectory(_ id: NodeID) async throws -> OpenedDirectory {
+    /// Made anew for every part. The names come in the order of their offsets, each its own, so that a part goes on where another
+    /// ended whatever has come and gone meanwhile.
+    func coldReadSyntheticDirectory(_ id: NodeID, _ offset: UInt64, _ wantsEntries: Bool, _ limit: Int) async throws -> ListingPart {
         let node = try synthetic.node(id)
         guard node.shape == .directory else { throw FSError.notDirectory }
-        return OpenedDirectory(handle: listings.insert(try await listing(of: node)), immutable: false)
+        let rest = try await listing(of: node).map { (offset: Self.offset(of: $0.name), item: $0) }
+            .filter { $0.offset > offset }.sorted { $0.offset < $1.offset }
+        var part = ListingPart(use: .once)
+        for (next, item) in rest where part.items.count < limit {
+            guard let entry = entry(of: item.node, counting: wantsEntries) else { continue }
+            part.items.append(ListingPart.Item(name: item.name, entry: entry, next: next))
+        }
+        return part
+    }
+
+    /// FNV-1a, a few bits short, so that it stays positive with what `FuseBridge` adds. Two names with one hash would have to be
+    /// sought, and the end of a part fall between them, for one of them to be missing.
+    private static func offset(of name: [UInt8]) -> UInt64 {
+        let hash = name.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        return hash >> 2 | 1
+    }
+
+    /// nil for what has gone meanwhile.
+    private func entry(of node: ListedNode, counting: Bool) -> Entry? {
+        switch node {
+        case .tree(let key): shown(key).map { rootEntry($0) }
+        case .live(let tree): try? rootEntry(tree)
+        case .synthetic(let node): entry(of: node, id: synthetic.id(of: node, counting: counting ? 1 : 0), nameLifetime: 1)
+        }
     }
 
     private func listing(of node: SyntheticNode) async throws -> [Listing] {

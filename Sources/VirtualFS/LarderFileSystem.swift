@@ -19,7 +19,6 @@ public final class LarderFileSystem: FileSystem {
     /// nil where one tree alone is mounted.
     let caches: CacheTrees?
     let synthetic = SyntheticTable()
-    let listings = HandleTable<[Listing]>()
     let documents = HandleTable<[UInt8]>()
     let serials = Mutex<[TreeKey: UInt32]>([:])
     /// Seconds since the epoch: the time of everything that is synthetic.
@@ -181,41 +180,25 @@ public final class LarderFileSystem: FileSystem {
 
     // MARK: - Directories
 
-    public func openDirectory(_ node: NodeID) throws(FSError) -> Answer<OpenedDirectory> {
-        if node.isLive { return try live(node).openDirectory(node) }
+    public func readDirectory(
+        _ node: NodeID, from offset: UInt64, wantsEntries: Bool, emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
+    ) throws(FSError) -> Answer<ListingUse> {
+        if node.isLive { return try live(node).readDirectory(node, from: offset, wantsEntries: wantsEntries, emit: emit) }
         guard node.serial != SyntheticTable.serial else { return .cold }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return .cold }
         try Self.check(node, content)
-        guard content.view.node(node.ordinal).isDirectory else { throw .notDirectory }
-        return .ready(OpenedDirectory(immutable: true))
-    }
-
-    public func readDirectory(
-        _ node: NodeID, handle: UInt64, from offset: UInt64, wantsEntries: Bool,
-        emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
-    ) throws(FSError) {
-        if node.isLive { return try live(node).readDirectory(node, handle: handle, from: offset, wantsEntries: wantsEntries, emit: emit) }
-        guard node.serial != SyntheticTable.serial else { return try readSyntheticDirectory(handle, offset, wantsEntries, emit) }
-        guard let tree = trees[node.serial], let content = tree.content else { throw .stale }
-        try Self.check(node, content)
         let directory = content.view.node(node.ordinal)
+        guard directory.isDirectory else { throw .notDirectory }
         let count = directory.childCount
-        guard offset < UInt64(count) else { return }
+        guard offset < UInt64(count) else { return .ready(.again) }
         for position in Int(offset)..<count {
             let child = content.view.child(of: directory, at: position)
             let inode = content.view.canonical(child)
             guard content.view.node(inode).kind != .danglingLink else { continue }
-            guard emit(content.view.name(of: content.view.node(child)), tree.entry(inode, in: content), UInt64(position) + 1) else { return }
+            guard emit(content.view.name(of: content.view.node(child)), tree.entry(inode, in: content), UInt64(position) + 1) else { break }
         }
-    }
-
-    public func releaseDirectory(_ node: NodeID, handle: UInt64) {
-        if node.isLive {
-            try? live(node).releaseDirectory(node, handle: handle)
-        } else if node.serial == SyntheticTable.serial {
-            listings.remove(handle)
-        }
+        return .ready(.again)
     }
 
     // MARK: - The filesystem itself

@@ -103,6 +103,15 @@ final class LiveNodes: Sendable {
         }
     }
 
+    /// The kernel may keep the directory's listing.
+    func listed(_ node: NodeID) {
+        withShard(of: node) { shard in
+            if let slot = shard.slot(of: node.rawValue) { shard.records[slot].isListed = true }
+        }
+    }
+
+    func takeListed() -> [NodeID] { (0..<Self.shardCount).flatMap { shard in shards[shard].withLock { $0.takeListed() } } }
+
     /// In path addressing a node stays while it is the parent of one.
     func counted(children delta: Int32, of node: NodeID) {
         change(node) { $0.children = UInt32(truncatingIfNeeded: Int64($0.children) + Int64(delta)) }

@@ -11,6 +11,8 @@ struct LiveRecord {
     var nextByIdentity: UInt32
     var isOrphan: Bool
     var isBacked: Bool
+    /// The kernel may keep its listing.
+    var isListed: Bool
 
     var isUnused: Bool { lookups == 0 && opens == 0 && children == 0 }
 }
@@ -98,10 +100,19 @@ struct LiveShard: ~Copyable, @unchecked Sendable {
             used += 1
         }
         (records + slot).initialize(to: LiveRecord(
-            identity: identity, node: node, lookups: 0, opens: 0, children: 0, nextByNode: 0, nextByIdentity: 0, isOrphan: false, isBacked: false))
+            identity: identity, node: node, lookups: 0, opens: 0, children: 0, nextByNode: 0, nextByIdentity: 0, isOrphan: false, isBacked: false,
+            isListed: false))
         chain(slot, hash)
         count += 1
         return slot
+    }
+
+    /// The nodes that are marked as listed, which they then are no more.
+    mutating func takeListed() -> [NodeID] {
+        (0..<used).filter { records[$0].node != 0 && records[$0].isListed }.map { slot in
+            records[slot].isListed = false
+            return NodeID(rawValue: records[slot].node)
+        }
     }
 
     mutating func remove(_ slot: Int) -> Leaving {

@@ -6,7 +6,16 @@ extension LiveTree {
 
     public func coldAttributes(_ node: NodeID) async throws(FSError) -> Entry { try Self.ready(try attributes(node)) }
     public func coldOpen(_ node: NodeID, flags: Int32) async throws(FSError) -> OpenedFile { try Self.ready(try open(node, flags: flags)) }
-    public func coldOpenDirectory(_ node: NodeID) async throws(FSError) -> OpenedDirectory { try Self.ready(try openDirectory(node)) }
+
+    public func coldReadDirectory(_ node: NodeID, from offset: UInt64, wantsEntries: Bool, limit: Int) async throws(FSError) -> ListingPart {
+        var part = ListingPart(use: .once)
+        part.use = try Self.ready(try readDirectory(node, from: offset, wantsEntries: wantsEntries) { name, entry, next in
+            guard part.items.count < limit else { return false }
+            part.items.append(ListingPart.Item(name: [UInt8](name), entry: entry, next: next))
+            return true
+        })
+        return part
+    }
 
     public func coldReadLink(_ node: NodeID) async throws(FSError) -> [UInt8] {
         try Self.bytes(4096) { buffer throws(FSError) in try Self.ready(try readLink(node, into: buffer)) }

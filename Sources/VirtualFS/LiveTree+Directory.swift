@@ -3,20 +3,11 @@ import Glibc
 import LinuxIO
 
 extension LiveTree {
-    /// No handle is needed: a listing goes on from an offset of the disk's own, wherever that was given out.
-    public func openDirectory(_ node: NodeID) throws(FSError) -> Answer<OpenedDirectory> {
-        _ = try directory(node)
-        return .ready(OpenedDirectory(immutable: gate.lifetime > 0))
-    }
-
-    public func releaseDirectory(_ node: NodeID, handle: UInt64) {}
-
-    /// Without `wantsEntries` an entry has type and `inode` alone, and its node id means nothing. With it, one whose node is absent
-    /// is a name alone: the kernel asks for it when somebody looks.
+    /// Offsets are the disk's own. Without `wantsEntries` an entry has type and `inode` alone, and its node id means nothing. With
+    /// it, one whose node is absent is a name alone: the kernel asks for it when somebody looks.
     public func readDirectory(
-        _ node: NodeID, handle: UInt64, from offset: UInt64, wantsEntries: Bool,
-        emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
-    ) throws(FSError) {
+        _ node: NodeID, from offset: UInt64, wantsEntries: Bool, emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
+    ) throws(FSError) -> Answer<ListingUse> {
         let directory = try directory(node)
         defer { extendLifetime(directory) }
         let listing = OwnedDescriptor(owning: try Self.check(relieved {
@@ -27,6 +18,7 @@ extension LiveTree {
         let lifetime = gate.lifetime
         // Further parts of a listing come with entries only where the kernel has seen lookups.
         let wantsFiles = wantsEntries && (offset > 0 || habit.begins(node))
+        var isEmpty = true
         try withUnsafeTemporaryAllocation(byteCount: 1 << 15, alignment: 8) { buffer throws(FSError) in
             while true {
                 let count = try Self.check(larder_read_names(listing.raw, buffer.baseAddress, buffer.count))
@@ -36,11 +28,20 @@ extension LiveTree {
                     let record = LiveDirectoryRecord(UnsafeRawBufferPointer(rebasing: buffer[place..<count]))
                     guard let record else { throw .io }
                     place += record.length
+                    if !record.isDots { isEmpty = false }
                     guard try show(record, of: node, directory, isPlus: wantsEntries, wantsFiles: wantsFiles, lifetime, emit) else { return }
                 }
             }
         }
+        guard lifetime > 0 else { return .ready(.once) }
+        guard isEmpty else { return .ready(.again) }
+        nodes.listed(node)
+        // Others may have come before it was known that the kernel keeps this one.
+        return .ready(gate.lifetime > 0 ? .again : .once)
     }
+
+    /// The directories whose listings the kernel may keep, for it to be told to forget them; it may keep them no more.
+    public func takeKeptListings() -> [NodeID] { nodes.takeListed() }
 
     /// False where there is no room for more.
     @inline(__always)

@@ -60,7 +60,8 @@ struct Daemon {
                 try DedicatedThread.start("larder-session") {
                     done.resume(with: Result {
                         try session.run {
-                            if session.canInvalidate { invalidation.set { session.invalidateAll() } }
+                            let forgetNames = { @Sendable in session.forgetNames() }
+                            invalidation.set(names: session.canForgetNames ? forgetNames : nil) { session.forgetListing(of: $0) }
                             library.logger.notice("mounted", metadata: ["mount": "\(options.mountPoint)", "store": "\(settings.storePath)", "passthrough": "\(session.hasPassthrough)", "io_uring": "\(session.usesIOUring)"])
                             onReady()
                             Readiness.announce()

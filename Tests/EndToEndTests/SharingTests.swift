@@ -67,6 +67,20 @@ extension EndToEnd {
             #expect(seen, "\(listing)")
         }
 
+        /// A listing that the mount had remembered is no longer believed, though who changed the directory gave it its time back, as
+        /// rsync and tar do.
+        @Test func aMountSeesWhatARunAddsBehindADirectorysTime() throws {
+            let cache = "\(larder.mountPoint)/caches/c"
+            try Program.check(["sh", "-ec", "mkdir \(cache); mkdir \(cache)/d; echo >\(cache)/d/old; touch -d @1000 \(cache)/d; ls \(cache)/d \(cache)/d"])
+            let holder = try run([mounting("c")], "cd \(scratch)/target-c/d; echo >new; touch -d @1000 .; touch \(scratch)/done; while [ ! -e \(scratch)/end ]; do sleep 0.05; done")
+            try wait(for: "done", holder)
+            let seen = Wait.until(60) { (try? Program.run(["ls", "\(cache)/d"]).text) == "new\nold\n" }
+            #expect(seen)
+            try Program.check(["touch", "\(scratch)/end"])
+            #expect(try holder.wait().status == 0)
+            #expect(try Program.run(["ls", "\(cache)/d"]).text == "new\nold\n")
+        }
+
         @Test func twoDaemonsOfOneStoreShowTheSame() throws {
             let other = try MountedLarder(store: larder.store)
             let (one, two) = ("\(larder.mountPoint)/caches/c", "\(other.mountPoint)/caches/c")

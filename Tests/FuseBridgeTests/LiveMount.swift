@@ -14,11 +14,12 @@ struct LiveMount: Sendable {
     /// Where it is seen through FUSE.
     let path: String
     let session: FuseSession
+    let tree: LiveTree
     private let thread: DedicatedThread
 
     init(passthrough: Bool, gate: any LiveGate, threads: Int?) async throws {
         (below, path) = (try temporaryDirectory(), try temporaryDirectory())
-        let tree = try LiveTree(.open(below, O_RDONLY | O_DIRECTORY), gate: gate, numbers: LiveNumbers())
+        tree = try LiveTree(.open(below, O_RDONLY | O_DIRECTORY), gate: gate, numbers: LiveNumbers())
         let options = FuseSession.Options(mountPoint: path, allowOther: true, passthrough: passthrough, flags: [], ioUring: FuseDevice.usesIOUring, threads: threads)
         let session = try FuseSession(fileSystem: tree, options: options, logger: Logger(label: "test"))
         self.session = session
@@ -82,4 +83,13 @@ final class TestGate: LiveGate {
     func openedForWriting() { writers.add(1, ordering: .relaxed) }
     func closedAfterWriting() { writers.subtract(1, ordering: .relaxed) }
     var lifetime: Double { .infinity }
+}
+
+/// Open, and others may change the directory at any time.
+struct OthersGate: LiveGate {
+    func admit() -> Bool { true }
+    func waitForAdmission() async throws(FSError) {}
+    func openedForWriting() {}
+    func closedAfterWriting() {}
+    var lifetime: Double { 0 }
 }

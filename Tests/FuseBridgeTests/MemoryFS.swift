@@ -156,21 +156,19 @@ final class MemoryFS: FileSystem {
 
     func synchronize(_ node: NodeID, handle: UInt64, dataOnly: Bool) throws(FSError) { state.withLock { $0.synchronizing }() }
 
-    func openDirectory(_ node: NodeID) throws(FSError) -> Answer<OpenedDirectory> { .ready(OpenedDirectory(immutable: lifetime == .infinity)) }
-    func coldOpenDirectory(_ node: NodeID) async throws(FSError) -> OpenedDirectory { throw .unsupported }
-    func releaseDirectory(_ node: NodeID, handle: UInt64) {}
+    func coldReadDirectory(_ node: NodeID, from offset: UInt64, wantsEntries: Bool, limit: Int) async throws(FSError) -> ListingPart { throw .unsupported }
 
     func readDirectory(
-        _ node: NodeID, handle: UInt64, from offset: UInt64, wantsEntries: Bool,
-        emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
-    ) throws(FSError) {
+        _ node: NodeID, from offset: UInt64, wantsEntries: Bool, emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
+    ) throws(FSError) -> Answer<ListingUse> {
         let children = try get(node).children
         var place = Int(offset)
         while place < children.count {
             let entry = entry(try get(children[place].node).attributes)
             place += 1
-            guard children[place - 1].name.withUnsafeBytes({ emit($0, entry, UInt64(place)) }) else { return }
+            guard children[place - 1].name.withUnsafeBytes({ emit($0, entry, UInt64(place)) }) else { break }
         }
+        return .ready(lifetime == .infinity ? .again : .once)
     }
 
     private func fill(_ value: [UInt8], _ buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Int {

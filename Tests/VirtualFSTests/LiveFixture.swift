@@ -81,6 +81,9 @@ final class LiveFixture {
         return [UInt8](buffer.prefix(ready(try tree.read(node, handle: 0, at: offset, into: buffer))))
     }
 
+    /// What the kernel may do with the listing of a directory that ends at once.
+    func use(of node: NodeID) throws(FSError) -> ListingUse { ready(try tree.readDirectory(node, from: 0, wantsEntries: false) { _, _, _ in true }) }
+
     struct Listed {
         var name: [UInt8]
         var entry: Entry
@@ -90,7 +93,7 @@ final class LiveFixture {
     /// Up to `limit` entries; those given back have counted a lookup where `wantsEntries`.
     func list(_ node: NodeID, from offset: UInt64 = 0, limit: Int = .max, wantsEntries: Bool = false) throws(FSError) -> [Listed] {
         var listed: [Listed] = []
-        try tree.readDirectory(node, handle: 0, from: offset, wantsEntries: wantsEntries) { name, entry, next in
+        _ = try tree.readDirectory(node, from: offset, wantsEntries: wantsEntries) { name, entry, next in
             guard listed.count < limit else { return false }
             listed.append(Listed(name: [UInt8](name), entry: entry, next: next))
             return true

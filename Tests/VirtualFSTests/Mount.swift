@@ -130,20 +130,19 @@ extension Mount {
 
     /// Lists a directory with replies that hold at most `limit` entries.
     func list(_ node: NodeID, limit: Int = .max, counting: Bool = false) async throws -> [Item] {
-        let directory: OpenedDirectory
-        switch try fileSystem.openDirectory(node) {
-        case .ready(let opened): directory = opened
-        case .cold: directory = try await fileSystem.coldOpenDirectory(node)
-        }
-        defer { fileSystem.releaseDirectory(node, handle: directory.handle) }
         var items: [Item] = []
         var offset: UInt64 = 0
         while true {
             var page: [(Item, UInt64)] = []
-            try fileSystem.readDirectory(node, handle: directory.handle, from: offset, wantsEntries: counting) { name, entry, next in
+            let answer = try fileSystem.readDirectory(node, from: offset, wantsEntries: counting) { name, entry, next in
                 guard page.count < limit else { return false }
                 page.append((Item(name: Array(name), node: entry.attributes.node, mode: entry.attributes.mode), next))
                 return true
+            }
+            if case .cold = answer {
+                page = try await fileSystem.coldReadDirectory(node, from: offset, wantsEntries: counting, limit: limit).items.map {
+                    (Item(name: $0.name, node: $0.entry.attributes.node, mode: $0.entry.attributes.mode), $0.next)
+                }
             }
             guard let last = page.last else { return items }
             items += page.map(\.0)

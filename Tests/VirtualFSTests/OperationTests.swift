@@ -152,13 +152,14 @@ import Testing
                     case 3: _ = try await mount.open(node)
                     case 4: _ = try await mount.read(node, handle: number, at: number, count: 1 + Int(number % 5000))
                     case 5: _ = try await mount.list(node)
-                    case 6: try mount.fileSystem.readDirectory(node, handle: number, from: number, wantsEntries: false) { _, _, _ in true }
+                    case 6:
+                        _ = try mount.fileSystem.readDirectory(node, from: number, wantsEntries: false) { _, _, _ in true }
+                        _ = try await mount.fileSystem.coldReadDirectory(node, from: number, wantsEntries: false, limit: Int(number % 100))
                     case 7: _ = try mount.fileSystem.backing(node)
                     default:
                         _ = try? mount.attributeNames(node)
                         _ = try mount.attribute(node, "user.larder.digest")
                         mount.fileSystem.release(node, handle: number)
-                        mount.fileSystem.releaseDirectory(node, handle: number)
                         mount.fileSystem.forget(node, count: number)
                     }
                 } catch {

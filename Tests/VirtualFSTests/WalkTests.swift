@@ -11,7 +11,7 @@ import Testing
 
     @Test func theRootHasWhatTheReadmeSays() async throws {
         try await Mount().run { mount in
-            #expect(try await mount.names("") == ["README.txt", "caches", "images", "leases", "layers", "snapshots", "blobs", "metrics", "status.json"])
+            #expect(try await mount.names("").sorted() == ["README.txt", "blobs", "caches", "images", "layers", "leases", "metrics", "snapshots", "status.json"])
             let readme = try await mount.find("README.txt")
             #expect(try await mount.text("README.txt").utf8.count == Int(readme.attributes.size))
             #expect(try await mount.text("status.json") == "{\"up\":true}\n")
@@ -47,7 +47,7 @@ import Testing
     @Test func lookingAtADirectoryFetchesNothing() async throws {
         try await Mount().run { mount in
             _ = try mount.addSample()
-            #expect(try await mount.names(path) == ["manifest.json", "config.json", "status.json", "layers", "rootfs"])
+            #expect(try await mount.names(path).sorted() == ["config.json", "layers", "manifest.json", "rootfs", "status.json"])
             #expect(try await mount.find(path + "/rootfs").attributes.mode == 0o040755)
             #expect(try await mount.names("layers/sha256").count == 2)
             for name in try await mount.names("layers/sha256") { _ = try await mount.find("layers/sha256/" + name) }
@@ -73,7 +73,7 @@ import Testing
     @Test func layerLinksLeadToTheirLayers() async throws {
         try await Mount().run { mount in
             _ = try mount.addSample()
-            #expect(try await mount.names(path + "/layers") == ["0", "1"])
+            #expect(try await mount.names(path + "/layers").sorted() == ["0", "1"])
             for (number, file) in [(0, "hard"), (1, "large")] {
                 let link = try await mount.find("\(path)/layers/\(number)")
                 let target = String(decoding: try await mount.readLink(link.attributes.node), as: UTF8.self)

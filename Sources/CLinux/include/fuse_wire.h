@@ -178,9 +178,17 @@ enum {
 };
 
 // A notification is a reply with unique 0 and one of these as its error.
-enum { LARDER_FUSE_NOTIFY_INC_EPOCH = 8 };
+enum { LARDER_FUSE_NOTIFY_INVAL_INODE = 2, LARDER_FUSE_NOTIFY_INC_EPOCH = 8 };
 // The ABI (7.MINOR) that has FUSE_NOTIFY_INC_EPOCH.
 enum { LARDER_FUSE_EPOCH_MINOR = 44 };
+
+struct larder_fuse_notify_inval_inode {
+    struct larder_fuse_out_header header;
+    uint64_t node;
+    // Bytes of content, of a directory what the kernel keeps of its listing; 0 is "to the end".
+    int64_t offset;
+    int64_t length;
+};
 
 // What a SETATTR is to change.
 enum {
