@@ -88,7 +88,7 @@ class System:
         return peak, sum(int(word) for word in times) / os.sysconf("SC_CLK_TCK")
 
     @contextlib.contextmanager
-    def stopped(self):
+    def paused(self):
         """The daemon does nothing meanwhile."""
         if self.daemon is not None:
             self.daemon.send_signal(signal.SIGSTOP)

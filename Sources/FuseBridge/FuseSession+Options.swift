@@ -27,7 +27,7 @@ extension FuseSession {
     public enum Profile: Sendable {
         /// OPEN is answered, so files can be handed to the kernel whole (passthrough) and lifetimes can end.
         case full
-        /// For a tree that never changes: OPEN and OPENDIR are refused once and for all, every cache holds for ever, and
+        /// For a tree that never changes: OPEN is refused once and for all (as OPENDIR always is), every cache holds for ever, and
         /// what is warm costs no request at all. The filesystem sees handle 0 everywhere. No passthrough.
         case zeroMessage
     }

@@ -1,7 +1,7 @@
 import Glibc
 
 /// What all processors together have done since the system started, in ticks of 10 ms: `/proc/stat` (proc(5)).
-public struct ProcessorTime: Sendable, Equatable {
+public struct ProcessorTime: Sendable {
     /// Time with nothing to run, whether or not somebody waited for a disk: Linux says that too of whoever waits on an io_uring.
     public let idle: UInt64
     public let total: UInt64

@@ -62,6 +62,20 @@ public protocol FileSystem: ChangingOperations {
     func statistics() -> FSStatistics
 }
 
+extension FileSystem {
+    /// What `readDirectory` emits, at most `limit` entries; nil where it is cold.
+    func collectedDirectory(_ node: NodeID, from offset: UInt64, wantsEntries: Bool, limit: Int) throws(FSError) -> ListingPart? {
+        var items: [ListingPart.Item] = []
+        let answer = try readDirectory(node, from: offset, wantsEntries: wantsEntries) { name, entry, next in
+            guard items.count < limit else { return false }
+            items.append(ListingPart.Item(name: [UInt8](name), entry: entry, next: next))
+            return true
+        }
+        guard case .ready(let use) = answer else { return nil }
+        return ListingPart(items: items, use: use)
+    }
+}
+
 /// Answered from memory, or to be asked again on the cold side.
 public enum Answer<Value> {
     case ready(Value)
@@ -194,10 +208,8 @@ public struct ListingPart: Sendable {
         public var next: UInt64
     }
 
-    public var items: [Item] = []
+    public var items: [Item]
     public var use: ListingUse
-
-    public init(use: ListingUse) { self.use = use }
 }
 
 /// What statvfs(3) shows, in blocks of `blockSize` bytes.

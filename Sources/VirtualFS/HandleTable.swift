@@ -24,18 +24,3 @@ final class HandleTable<Value: Sendable>: Sendable {
 
     subscript(_ handle: UInt64) -> Value? { state.withLock { $0.values[handle] } }
 }
-
-/// One name of a synthetic directory.
-struct Listing: Sendable {
-    let name: [UInt8]
-    let node: ListedNode
-}
-
-/// What a synthetic directory lists.
-enum ListedNode: Sendable {
-    case synthetic(SyntheticNode)
-    /// The root of an image tree, by the key of its serial.
-    case tree(TreeKey)
-    /// The root of a live tree, whose lookups nobody counts.
-    case live(LiveTree)
-}

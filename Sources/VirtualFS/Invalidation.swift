@@ -3,7 +3,6 @@ import Synchronization
 /// How the kernel is made to forget what it remembers of names, attributes and listings. The filesystem has it before there is a
 /// mount; the way to the kernel comes when the mount is ready.
 public final class Invalidation: Sendable {
-    /// Neither is called on a thread that answers requests.
     private struct Calls {
         var names: (@Sendable () -> Void)?
         var listing: (@Sendable (NodeID) -> Void)?
@@ -14,7 +13,7 @@ public final class Invalidation: Sendable {
 
     public init() {}
 
-    /// Without `names` (a kernel before 6.16) names may not be remembered for long.
+    /// Without `names` (a kernel before 6.16) names may not be remembered for long. Neither is called on a thread that answers requests.
     public func set(names: (@Sendable () -> Void)?, listing: @escaping @Sendable (NodeID) -> Void) {
         calls.withLock { $0 = Calls(names: names, listing: listing) }
         known.store(names != nil, ordering: .releasing)

@@ -93,12 +93,7 @@ extension LarderFileSystem {
             if node.serial == SyntheticTable.serial { return try await self.coldReadSyntheticDirectory(node, offset, wantsEntries, limit) }
             // A listing is complete or it is none: a layer that is streaming is waited for.
             _ = try await self.tree(node).opened()
-            var part = ListingPart(use: .again)
-            _ = try self.readDirectory(node, from: offset, wantsEntries: wantsEntries) { name, entry, next in
-                guard part.items.count < limit else { return false }
-                part.items.append(ListingPart.Item(name: [UInt8](name), entry: entry, next: next))
-                return true
-            }
+            guard let part = try self.collectedDirectory(node, from: offset, wantsEntries: wantsEntries, limit: limit) else { throw FSError.io }
             return part
         }
     }

@@ -93,7 +93,7 @@ extension LarderFileSystem {
         guard node.shape == .directory else { throw FSError.notDirectory }
         let rest = try await listing(of: node).map { (offset: Self.offset(of: $0.name), item: $0) }
             .filter { $0.offset > offset }.sorted { $0.offset < $1.offset }
-        var part = ListingPart(use: .once)
+        var part = ListingPart(items: [], use: .once)
         for (next, item) in rest where part.items.count < limit {
             guard let entry = entry(of: item.node, counting: wantsEntries) else { continue }
             part.items.append(ListingPart.Item(name: item.name, entry: entry, next: next))
@@ -101,7 +101,7 @@ extension LarderFileSystem {
         return part
     }
 
-    /// FNV-1a, a few bits short, so that it stays positive with what `FuseBridge` adds. Two names with one hash would have to be
+    /// FNV-1a, a few bits short, so that it stays positive with what `FuseBridge` adds, and never the 0 that a listing begins with. Two names with one hash would have to be
     /// sought, and the end of a part fall between them, for one of them to be missing.
     private static func offset(of name: [UInt8]) -> UInt64 {
         let hash = name.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
@@ -181,6 +181,21 @@ extension LarderFileSystem {
         _ = try mounted(key)
         return Listing(name: Array(name.utf8), node: .tree(key))
     }
+}
+
+/// One name of a synthetic directory.
+private struct Listing: Sendable {
+    let name: [UInt8]
+    let node: ListedNode
+}
+
+/// What a synthetic directory lists.
+private enum ListedNode: Sendable {
+    case synthetic(SyntheticNode)
+    /// The root of an image tree, by the key of its serial.
+    case tree(TreeKey)
+    /// The root of a live tree, whose lookups nobody counts.
+    case live(LiveTree)
 }
 
 extension Duration {

@@ -8,12 +8,7 @@ extension LiveTree {
     public func coldOpen(_ node: NodeID, flags: Int32) async throws(FSError) -> OpenedFile { try Self.ready(try open(node, flags: flags)) }
 
     public func coldReadDirectory(_ node: NodeID, from offset: UInt64, wantsEntries: Bool, limit: Int) async throws(FSError) -> ListingPart {
-        var part = ListingPart(use: .once)
-        part.use = try Self.ready(try readDirectory(node, from: offset, wantsEntries: wantsEntries) { name, entry, next in
-            guard part.items.count < limit else { return false }
-            part.items.append(ListingPart.Item(name: [UInt8](name), entry: entry, next: next))
-            return true
-        })
+        guard let part = try collectedDirectory(node, from: offset, wantsEntries: wantsEntries, limit: limit) else { throw .io }
         return part
     }
 

@@ -18,7 +18,12 @@ extension LiveTree {
         let lifetime = gate.lifetime
         // Further parts of a listing come with entries only where the kernel has seen lookups.
         let wantsFiles = wantsEntries && (offset > 0 || habit.begins(node))
-        var isEmpty = true
+        // An end is what the kernel takes for one: nothing emitted, though there were names that have gone since.
+        var isEnd = true
+        func emitting(_ name: UnsafeRawBufferPointer, _ entry: Entry, _ next: UInt64) -> Bool {
+            isEnd = false
+            return emit(name, entry, next)
+        }
         try withUnsafeTemporaryAllocation(byteCount: 1 << 15, alignment: 8) { buffer throws(FSError) in
             while true {
                 let count = try Self.check(larder_read_names(listing.raw, buffer.baseAddress, buffer.count))
@@ -28,13 +33,12 @@ extension LiveTree {
                     let record = LiveDirectoryRecord(UnsafeRawBufferPointer(rebasing: buffer[place..<count]))
                     guard let record else { throw .io }
                     place += record.length
-                    if !record.isDots { isEmpty = false }
-                    guard try show(record, of: node, directory, isPlus: wantsEntries, wantsFiles: wantsFiles, lifetime, emit) else { return }
+                    guard try show(record, of: node, directory, isPlus: wantsEntries, wantsFiles: wantsFiles, lifetime, emitting) else { return }
                 }
             }
         }
         guard lifetime > 0 else { return .ready(.once) }
-        guard isEmpty else { return .ready(.again) }
+        guard isEnd else { return .ready(.again) }
         nodes.listed(node)
         // Others may have come before it was known that the kernel keeps this one.
         return .ready(gate.lifetime > 0 ? .again : .once)

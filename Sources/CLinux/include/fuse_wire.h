@@ -230,7 +230,6 @@ enum {
 enum {
     LARDER_FOPEN_DIRECT_IO = 1 << 0,
     LARDER_FOPEN_KEEP_CACHE = 1 << 1,
-    LARDER_FOPEN_CACHE_DIR = 1 << 3,
     LARDER_FOPEN_PASSTHROUGH = 1 << 7,
 };
 
