@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -83,4 +84,17 @@ int larder_keep_on_processor(int processor) {
     CPU_ZERO(&set);
     CPU_SET(processor, &set);
     return sched_setaffinity(0, sizeof set, &set);
+}
+
+int64_t larder_blocks_read(void) {
+    struct rusage usage = {0};
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_inblock;
+}
+
+pid_t larder_thread(void) { return gettid(); }
+
+int larder_count_for_nothing(pid_t thread, int counts_for_nothing) {
+    const struct sched_param none = {0};
+    return sched_setscheduler(thread, counts_for_nothing ? SCHED_IDLE : SCHED_OTHER, &none);
 }

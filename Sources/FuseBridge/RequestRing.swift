@@ -31,6 +31,7 @@ final class RequestRing: @unchecked Sendable {
     private let processor: Int32
     private let queues: [UInt16]
     private let connection: Connection
+    private let placement: CallerPlacement
     private let shared = Mutex(Shared())
     private let bell: OwnedDescriptor
 
@@ -54,13 +55,14 @@ final class RequestRing: @unchecked Sendable {
     /// - Parameters:
     ///   - processor: where the thread stays, if it may.
     ///   - queues: the kernel's queues to serve: the processor's first, then any of processors that are off.
-    init(processor: Int32, queues: [UInt16], connection: Connection) throws(SystemError) {
+    init(processor: Int32, queues: [UInt16], connection: Connection, placement: CallerPlacement) throws(SystemError) {
         let descriptor = larder_eventfd()
         guard descriptor >= 0 else { throw SystemError("eventfd") }
         bell = OwnedDescriptor(owning: descriptor)
         self.processor = processor
         self.queues = queues
         self.connection = connection
+        self.placement = placement
     }
 
     /// Throws where this process can have no ring.
@@ -96,6 +98,7 @@ final class RequestRing: @unchecked Sendable {
     func run(onReady: (SystemError?) -> Void) {
         // Where it may not stay, it is only slower.
         _ = larder_keep_on_processor(processor)
+        placement.addThread()
         guard let ring = larder_ring_make() else { return onReady(SystemError("io_uring_setup")) }
         self.ring = ring
         defer { larder_ring_free(ring) }
@@ -134,6 +137,7 @@ final class RequestRing: @unchecked Sendable {
             offered -= 1
             return
         }
+        placement.requestCame()
         larder_request_set_entry(entry.tag)
         connection.serve(entry.receive())
         if larder_request_entry() == nil { return commit(entry) }

@@ -10,6 +10,7 @@ final class RequestRings: Sendable {
 
     private let rings = Mutex<[RequestRing]>([])
     private let threads = Mutex<[DedicatedThread]>([])
+    private let placement = CallerPlacement()
 
     /// Answers with `parts` if the request came through a ring and is answered by another thread. Returns their size.
     func answer(_ unique: UInt64, _ parts: UnsafeBufferPointer<iovec>) -> Int? {
@@ -27,7 +28,7 @@ final class RequestRings: Sendable {
         for (number, processor) in online.enumerated() {
             let queues = number == 0 ? [processor] + offline : [processor]
             for _ in 0..<Self.threadsPerProcessor {
-                made.append(try RequestRing(processor: Int32(processor), queues: queues.map { UInt16($0) }, connection: connection))
+                made.append(try RequestRing(processor: Int32(processor), queues: queues.map { UInt16($0) }, connection: connection, placement: placement))
             }
         }
         rings.withLock { [made] in $0 = made }
@@ -42,10 +43,12 @@ final class RequestRings: Sendable {
         }
         let failure = outcomes.wait { [count = made.count] in $0.count == count ? .some($0.compactMap { $0 }.first) : nil }
         if let failure { throw failure }
+        placement.start()
     }
 
     /// Ends the threads. `.unmounted` is for when the device has said so: then no request can come any more.
     func finish(_ end: RequestRing.End) {
+        placement.finish()
         for ring in rings.withLock({ $0 }) { ring.close(end) }
         for thread in threads.withLock({ $0 }) { thread.join() }
         // They know who serves, who knows us. Answers that come yet go to the device, which says that nobody waits for them.

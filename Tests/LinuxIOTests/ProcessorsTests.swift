@@ -32,4 +32,46 @@ import Testing
         let now = try ProcessorTime.now()
         #expect(now.idle <= now.total && now.total > 0)
     }
+
+    @Test func runnableTasksAreTheFourthWord() {
+        #expect(RunnableTasks.count("0.20 0.18 0.12 3/80 11206\n") == 3)
+        for text in ["", "0.20 0.18 0.12", "0.20 0.18 0.12 80 11206", "0.20 0.18 0.12 x/80 1", "0.20 0.18 0.12 -1/80 1"] {
+            #expect(RunnableTasks.count(text) == nil, "\(text)")
+        }
+    }
+
+    @Test func whoCountsRuns() throws {
+        let count = try RunnableTasks().count()
+        #expect(count >= 1)
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "SKIPPED: the way back needs root")) func aThreadCanCountForNothingAndBack() throws {
+        let policies = Monitor<[Int32]>([])
+        let thread = try DedicatedThread.start("test-priority") {
+            let own = ThreadPriority.thread
+            #expect(ThreadPriority.setCountsForNothing(own, true))
+            policies.update { $0.append(sched_getscheduler(own)) }
+            #expect(ThreadPriority.setCountsForNothing(own, false))
+            policies.update { $0.append(sched_getscheduler(own)) }
+        }
+        thread.join()
+        // SCHED_IDLE, SCHED_OTHER (sched(7)).
+        #expect(policies.read { $0 } == [5, 0])
+    }
+
+    @Test func readingFromTheDiskIsSeen() throws {
+        let directory = try ScratchDirectory()
+        let path = directory.path + "/file"
+        let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT, mode: 0o600)
+        let bytes = [UInt8](repeating: 7, count: 1 << 16)
+        try #require(pwrite(file.raw, bytes, bytes.count, 0) == bytes.count && fsync(file.raw) == 0)
+        var read = bytes
+        let warm = DiskWatch()
+        try #require(pread(file.raw, &read, read.count, 0) == read.count)
+        #expect(!warm.hasWaited)
+        try #require(posix_fadvise(file.raw, 0, 0, POSIX_FADV_DONTNEED) == 0)
+        let cold = DiskWatch()
+        try #require(pread(file.raw, &read, read.count, 0) == read.count)
+        #expect(cold.hasWaited)
+    }
 }

@@ -28,5 +28,11 @@ int larder_receive_descriptor(int socket);
 void larder_name_thread(const char *name);
 // Keeps the calling thread on one processor. -1 with errno where that is not allowed.
 int larder_keep_on_processor(int processor);
+// Blocks that the calling thread has had read from disks.
+int64_t larder_blocks_read(void);
+// The calling thread's number (gettid(2)).
+pid_t larder_thread(void);
+// SCHED_IDLE or SCHED_OTHER for a thread of this process. 0, or -1 with errno.
+int larder_count_for_nothing(pid_t thread, int counts_for_nothing);
 
 #endif

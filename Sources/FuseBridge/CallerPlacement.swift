@@ -1,0 +1,111 @@
+import Glibc
+import LinuxIO
+import Synchronization
+
+/// Lets whoever made a request go on where it was made.
+///
+/// A ring's thread answers on its caller's processor, and as it is still running there the kernel moves the caller to one that is idle,
+/// and next time back: a sleeping processor is woken for each request, which can take longer than the request. A processor that runs only
+/// threads that count for nothing is idle to the kernel; so there the caller stays, and has the processor at once.
+///
+/// Such a thread gets nearly nothing beside any other. So threads are that only while some processor has nothing to do, where whoever
+/// else comes finds his place. A thread of its own watches for it, because one that waits for its turn cannot.
+final class CallerPlacement: Sendable {
+    /// Microseconds between two looks: how long a request may have to wait for a processor that somebody else came to.
+    private static let period: useconds_t = 5_000
+    /// Looks without any request before it sleeps.
+    private static let patience = 20
+
+    private let threads = Mutex<[pid_t]>([])
+    private let watcher = Mutex<DedicatedThread?>(nil)
+    private let wasAsked = Atomic(false)
+    private let isAsleep = Atomic(false)
+    private let isEnding = Atomic(false)
+    private let bell = Semaphore()
+
+    /// Where it cannot be had, callers wander.
+    func start() {
+        let thread = try? DedicatedThread.start("larder-place") { self.watch() }
+        watcher.withLock { $0 = thread }
+    }
+
+    /// No thread may have ended before this has.
+    func finish() {
+        isEnding.store(true, ordering: .relaxed)
+        bell.signal()
+        watcher.withLock { $0.take() }?.join()
+    }
+
+    /// For each thread that answers requests, once.
+    func addThread() {
+        let thread = ThreadPriority.thread
+        threads.withLock { $0.append(thread) }
+    }
+
+    /// At every request.
+    @inline(__always)
+    func requestCame() {
+        if !wasAsked.load(ordering: .relaxed) { wasAsked.store(true, ordering: .sequentiallyConsistent) }
+        if isAsleep.load(ordering: .sequentiallyConsistent), isAsleep.exchange(false, ordering: .sequentiallyConsistent) { bell.signal() }
+    }
+
+    private func watch() {
+        let own = ThreadPriority.thread
+        guard ThreadPriority.setCountsForNothing(own, true), ThreadPriority.setCountsForNothing(own, false), let tasks = try? RunnableTasks(),
+            let processors = try? Processors.online().count, processors > 1
+        else { return }
+        while !isEnding.load(ordering: .relaxed) {
+            sleepUntilAsked()
+            watch(tasks, processors)
+        }
+    }
+
+    private func sleepUntilAsked() {
+        isAsleep.store(true, ordering: .sequentiallyConsistent)
+        let cameMeanwhile = wasAsked.exchange(false, ordering: .sequentiallyConsistent)
+        // Whoever rings has set it back before.
+        if !cameMeanwhile || !isAsleep.exchange(false, ordering: .sequentiallyConsistent) { bell.wait() }
+    }
+
+    /// Returns when nobody has asked for anything for a while.
+    private func watch(_ tasks: borrowing RunnableTasks, _ processors: Int) {
+        var (unasked, yields, spare) = (0, false, SpareProcessor(of: processors))
+        while unasked < Self.patience && !isEnding.load(ordering: .relaxed) {
+            usleep(Self.period)
+            unasked = wasAsked.exchange(false, ordering: .sequentiallyConsistent) ? 0 : unasked + 1
+            guard let others = try? tasks.count() - 1 else { break }
+            if spare.isThere(beside: others) != yields {
+                yields.toggle()
+                setThreads(yield: yields)
+            }
+        }
+        if yields { setThreads(yield: false) }
+    }
+
+    private func setThreads(yield: Bool) {
+        for thread in threads.withLock({ $0 }) { ThreadPriority.setCountsForNothing(thread, yield) }
+    }
+}
+
+/// Whether some processor has nothing to do, judged by how many threads run or want to.
+struct SpareProcessor {
+    /// Looks of which the average is: in a single one an answering thread and its caller may both want to run.
+    private static let memory = 4.0
+    /// Less than all processors by this.
+    private static let margin = 0.1
+
+    private let processors: Double
+    private var load: Double
+
+    /// - Precondition: at least two.
+    init(of processors: Int) {
+        self.processors = Double(processors)
+        load = self.processors - Self.margin
+    }
+
+    /// To be asked at equal intervals.
+    mutating func isThere(beside runnable: Int) -> Bool {
+        load += (Double(runnable) - load) / Self.memory
+        return load < processors - Self.margin
+    }
+}
