@@ -18,6 +18,7 @@
 _Static_assert(sizeof(struct larder_handle) == 32, "an identity is four words");
 
 const int larder_o_tmpfile = O_TMPFILE;
+const int larder_o_noatime = O_NOATIME;
 
 static int outcome(long result) { return result < 0 ? -errno : (int)result; }
 
@@ -165,20 +166,26 @@ int larder_read_link(int descriptor, void *buffer, size_t size) { return outcome
 
 static ssize_t count(ssize_t result) { return result < 0 ? -errno : result; }
 
+// Extended attributes cannot be had from an O_PATH descriptor, but from its object's path in /proc.
+
 ssize_t larder_get_attribute(int descriptor, const char *name, void *value, size_t size) {
-    return count(getxattr(path_of(descriptor).text, name, value, size));
+    const ssize_t result = fgetxattr(descriptor, name, value, size);
+    return count(result < 0 && errno == EBADF ? getxattr(path_of(descriptor).text, name, value, size) : result);
 }
 
 ssize_t larder_list_attributes(int descriptor, void *names, size_t size) {
-    return count(listxattr(path_of(descriptor).text, names, size));
+    const ssize_t result = flistxattr(descriptor, names, size);
+    return count(result < 0 && errno == EBADF ? listxattr(path_of(descriptor).text, names, size) : result);
 }
 
 int larder_set_attribute(int descriptor, const char *name, const void *value, size_t size, int flags) {
-    return outcome(setxattr(path_of(descriptor).text, name, value, size, flags));
+    const int result = fsetxattr(descriptor, name, value, size, flags);
+    return outcome(result < 0 && errno == EBADF ? setxattr(path_of(descriptor).text, name, value, size, flags) : result);
 }
 
 int larder_remove_attribute(int descriptor, const char *name) {
-    return outcome(removexattr(path_of(descriptor).text, name));
+    const int result = fremovexattr(descriptor, name);
+    return outcome(result < 0 && errno == EBADF ? removexattr(path_of(descriptor).text, name) : result);
 }
 
 ssize_t larder_read_names(int directory, void *buffer, size_t size) {

@@ -9,6 +9,7 @@ import Synchronization
 public final class CacheTrees: Sendable {
     public let library: CacheLibrary
     let live = LiveTrees()
+    private let readAhead = DirectoryReadAhead()
     private let invalidation: Invalidation
     private let changeLimit: Duration
     private let log: Logger
@@ -62,6 +63,7 @@ public final class CacheTrees: Sendable {
     /// Gives all leases back. Called when the mount has gone.
     public func close() {
         watch?.close()
+        readAhead.close()
         for mounted in mounted.withLock({ $0.values.map { $0 } }) { mounted.lease.close() }
     }
 
@@ -107,7 +109,7 @@ public final class CacheTrees: Sendable {
             let neighbours = try? watch?.watch(name) { _ in forgetting.othersChanged() }
             let lease = PathLease(name, in: library, neighbours: neighbours)
             let gate = CacheGate(lease: lease, invalidation: invalidation, limit: changeLimit, log: log)
-            let tree = try LiveTree(directory.descriptor, gate: gate, numbers: live.numbers)
+            let tree = try LiveTree(directory.descriptor, gate: gate, numbers: live.numbers, readAhead: readAhead)
             forgetting.begin(tree)
             live.add(tree)
             mounted[name] = Mounted(tree: tree, lease: lease, forgetting: forgetting, identity: identity)

@@ -8,6 +8,7 @@ extension LiveTree {
     public func readDirectory(
         _ node: NodeID, from offset: UInt64, wantsEntries: Bool, emit: (UnsafeRawBufferPointer, Entry, UInt64) -> Bool
     ) throws(FSError) -> Answer<ListingUse> {
+        let watch = DiskWatch()
         let directory = try directory(node)
         defer { extendLifetime(directory) }
         let listing = OwnedDescriptor(owning: try Self.check(relieved {
@@ -24,16 +25,21 @@ extension LiveTree {
             isEnd = false
             return emit(name, entry, next)
         }
+        // The directories among them, where it is worth reading those ahead.
+        var named: [[UInt8]]?
+        defer { if let named { readAhead?.listed(directory, named) } }
         try withUnsafeTemporaryAllocation(byteCount: 1 << 15, alignment: 8) { buffer throws(FSError) in
             while true {
                 let count = try Self.check(larder_read_names(listing.raw, buffer.baseAddress, buffer.count))
                 if count == 0 { return }
+                if named == nil && readAhead?.isWanted(watch) == true { named = [] }
                 var place = 0
                 while place < count {
                     let record = LiveDirectoryRecord(UnsafeRawBufferPointer(rebasing: buffer[place..<count]))
                     guard let record else { throw .io }
                     place += record.length
                     guard try show(record, of: node, directory, isPlus: wantsEntries, wantsFiles: wantsFiles, lifetime, emitting) else { return }
+                    if record.mode & S_IFMT == S_IFDIR && !record.isDots { named?.append([UInt8](record.name)) }
                 }
             }
         }

@@ -93,12 +93,13 @@ extension LiveTree {
         return (Self.entry(node, object, lifetime: gate.lifetime), opened(writes: writes))
     }
 
-    /// The kernel reads and writes by itself from here on and keeps the file alive; our own descriptor is not needed
-    /// unless an operation comes to us, which then opens it again.
+    /// The kernel reads and writes by itself from here on and keeps the file alive. Our own descriptor stays for a while, for what
+    /// still comes to us: one GETXATTR before the first write, and GETATTR after it.
     public func backing(_ node: NodeID) throws(FSError) -> OwnedDescriptor? {
         let file = try contentFile(node, writing: false)
         defer { extendLifetime(file) }
         files.remove(node)
+        recent.put(node, file)
         nodes.backed(node)
         do throws(SystemError) {
             return try file.descriptor.duplicate()
@@ -107,6 +108,8 @@ extension LiveTree {
 
     public func release(_ node: NodeID, handle: UInt64) {
         if handle == Handle.writing { gate.closedAfterWriting() }
-        if nodes.closed(node) { files.remove(node) }
+        guard nodes.closed(node) else { return }
+        files.remove(node)
+        recent.remove(node)
     }
 }

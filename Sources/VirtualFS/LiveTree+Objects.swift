@@ -88,7 +88,7 @@ extension LiveTree {
     /// Some descriptor of the object, which may be O_PATH: for attributes and what else works on any.
     func anyFile(_ node: NodeID) throws(FSError) -> LiveFile {
         if node == root { return rootFile }
-        if let file = files[node] ?? directories[node] { return file }
+        if let file = files[node] ?? recent[node] ?? directories[node] { return file }
         return LiveFile(try open(node, larder_o_path | O_NOFOLLOW))
     }
 
@@ -142,6 +142,7 @@ extension LiveTree {
         guard result == -EMFILE || result == -ENFILE else { return result }
         directories.removeAll()
         files.removeAll()
+        recent.removeAll()
         return body()
     }
 

@@ -6,7 +6,7 @@ import LinuxIO
 ///
 /// **Addressing.** The kernel names objects by node id, whatever their names have become. With the rights for it (root) a
 /// node is its file handle, and is opened by that. Otherwise it is the place where it was seen last, opened from its parent
-/// and compared with what it must be. Neither needs a descriptor for each node: `directories` and `files` are caches.
+/// and compared with what it must be. Neither needs a descriptor for each node: `directories`, `files` and `recent` are caches.
 ///
 /// **Confinement.** An operation names one component in an open directory; no link is followed and no mount crossed.
 ///
@@ -18,9 +18,12 @@ public final class LiveTree: FileSystem {
     let nodes: LiveNodes
     let gate: any LiveGate
     let habit: ListingHabit
+    let readAhead: DirectoryReadAhead?
     let rootFile: LiveFile
     let directories: LiveDescriptors
     let files: LiveDescriptors
+    /// Of files that the kernel has open itself: a few, for what it asks about one that was just made.
+    let recent: LiveDescriptors
     /// What statx(2) calls the mount that the directory is on: a name that leads to another is not entered.
     let mount: UInt64
     /// Objects are opened by handle, and made in their callers' names.
@@ -31,6 +34,8 @@ public final class LiveTree: FileSystem {
         public var directories = 128
         /// File descriptors to keep for connections without passthrough.
         public var files = 1024
+        /// File descriptors to keep for connections with passthrough.
+        public var recent = 64
         /// False addresses by path even where handles could be used.
         public var usesHandles = true
         /// False gives attributes with every listing, whether anybody looks at them or not.
@@ -41,7 +46,8 @@ public final class LiveTree: FileSystem {
 
     /// `directory` is an open directory (not O_PATH) that becomes the root of the tree.
     public init(
-        _ directory: borrowing OwnedDescriptor, gate: any LiveGate, numbers: LiveNumbers, options: Options = Options()
+        _ directory: borrowing OwnedDescriptor, gate: any LiveGate, numbers: LiveNumbers, readAhead: DirectoryReadAhead? = nil,
+        options: Options = Options()
     ) throws(FSError) {
         let raw = openat(directory.raw, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard raw >= 0 else { throw .system(errno) }
@@ -67,7 +73,9 @@ public final class LiveTree: FileSystem {
         // One lookup that nobody takes back.
         root = nodes.remember(hasHandles ? LiveIdentity(handle) : LiveIdentity(object))
         self.gate = gate
+        self.readAhead = readAhead
         habit = ListingHabit(learns: options.learnsListings)
+        recent = LiveDescriptors(capacity: options.recent)
         // Without passthrough every open file is served by us, and may be one that could not be opened again.
         files = LiveDescriptors(capacity: hasHandles ? options.files : max(options.files, Self.descriptorLimit / 2))
     }

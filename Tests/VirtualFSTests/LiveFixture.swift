@@ -12,7 +12,7 @@ final class LiveFixture {
     let path: String
     let root = Caller(uid: 0, gid: 0, process: 1)
 
-    init(usesHandles: Bool = true, gate: any LiveGate = OpenGate(), _ adjust: (inout LiveTree.Options) -> Void = { _ in }) throws {
+    init(usesHandles: Bool = true, gate: any LiveGate = OpenGate(), readAhead: DirectoryReadAhead? = nil, _ adjust: (inout LiveTree.Options) -> Void = { _ in }) throws {
         directory = try TemporaryDirectory()
         path = directory.path + "/live"
         guard mkdir(path, 0o755) == 0 else { throw SystemError("mkdir", path: path) }
@@ -21,7 +21,7 @@ final class LiveFixture {
         // What a listing gives is to be the same each time.
         options.learnsListings = false
         adjust(&options)
-        tree = try LiveTree(try .open(path, O_RDONLY | O_DIRECTORY), gate: gate, numbers: LiveNumbers(), options: options)
+        tree = try LiveTree(try .open(path, O_RDONLY | O_DIRECTORY), gate: gate, numbers: LiveNumbers(), readAhead: readAhead, options: options)
     }
 
     /// nil where there is no such name. Counts a lookup.
