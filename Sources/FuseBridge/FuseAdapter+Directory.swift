@@ -3,8 +3,8 @@ import Glibc
 import VirtualFS
 
 extension FuseAdapter {
-    /// ENOSYS to OPENDIR: the kernel sends no more of them on this connection, nor their releases, and keeps every listing that it is
-    /// not made to forget. libfuse would answer an absent operation with success, so it is said here.
+    /// ENOSYS to OPENDIR: the kernel sends no more of them on this connection, nor their releases, and keeps every listing that ends as
+    /// one may. libfuse would answer an absent operation with success, so it is said here.
     static func addDirectories(to operations: inout fuse_lowlevel_ops) {
         operations.opendir = { raw, _, _ in fuse_reply_err(FuseRequest(raw).take(), ENOSYS) }
         operations.readdir = { request, node, size, offset, _ in
@@ -23,7 +23,7 @@ extension FuseAdapter {
         do throws(FSError) {
             var listing = DirectoryReply(try ReplyBuffer.ofThisThread(size: size), hasEntries: wantsEntries)
             switch try listing.fill(from: offset, of: node, on: mount) {
-            case .ready(let use): request.reply(listing.bytes, of: node, use)
+            case .ready(let use): request.reply(listing.bytes, use)
             case .cold:
                 let limit = DirectoryReply.leastCount(size: size, hasEntries: wantsEntries)
                 request.replyLater(on: mount) { fileSystem async throws(FSError) in
@@ -37,16 +37,10 @@ extension FuseAdapter {
 }
 
 extension FuseRequest {
-    /// A part of a listing, the empty one being its end: then the kernel holds all of it.
-    consuming func reply(_ bytes: UnsafeRawBufferPointer, of directory: NodeID, _ use: ListingUse) {
+    /// A part of a listing, the empty one being its end: then the kernel takes what it has gathered for whole, be it by this listing or
+    /// by another one meanwhile. Too short for an entry, an answer ends a listing as well, and makes nothing whole.
+    consuming func reply(_ bytes: UnsafeRawBufferPointer, _ use: ListingUse) {
         guard bytes.isEmpty, use == .once else { return reply(bytes: bytes) }
-        let workers = connection.pointee.workers
-        let moved = move()
-        workers.submit {
-            let request = FuseRequest(moved)
-            // Before the answer: what is kept now has gaps, and so the kernel takes it for nothing.
-            request.connection.pointee.forgetListing(of: directory)
-            request.reply(bytes: .none)
-        }
+        reply(.bytes([0]))
     }
 }

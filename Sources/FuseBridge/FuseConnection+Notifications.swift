@@ -11,7 +11,7 @@ extension FuseConnection {
         _ = write(device, &message, size)
     }
 
-    /// What the kernel keeps of the directory's listing is to be read again. Waits for whoever is reading it there just now, and that
+    /// What the kernel has of the directory's listing is to be read again. Waits for whoever is reading it there just now, and that
     /// may be somebody whom we keep waiting: so this is for no thread that answers requests.
     func forgetListing(of directory: NodeID) {
         let size = MemoryLayout<larder_fuse_notify_inval_inode>.size

@@ -32,7 +32,7 @@ extension FuseRequest {
             defer { buffer.deallocate() }
             var listing = DirectoryReply(buffer, hasEntries: hasEntries)
             listing.fill(with: part, from: offset, of: node, on: connection.pointee)
-            self.reply(listing.bytes, of: node, part.use)
+            self.reply(listing.bytes, part.use)
         case .bytes(let bytes):
             let raw = take()
             _ = bytes.withUnsafeBytes { Self.send($0, to: raw) }

@@ -184,7 +184,7 @@ fileprivate final class Forgetting: Sendable {
         guard let tree = tree.withLock({ $0.take() }) else { return }
         // A cache is removed by requests, too, and their threads must not wait for this.
         Task.detached { [invalidation] in
-            for directory in tree.takeKeptListings() { invalidation.listing(of: directory) }
+            for directory in tree.takeListedDirectories() { invalidation.listing(of: directory) }
         }
     }
 
@@ -192,7 +192,7 @@ fileprivate final class Forgetting: Sendable {
     func othersChanged() {
         guard let tree = tree.withLock({ $0 }) else { return }
         if tree.knownNodes > 1 { invalidation.names() }
-        for directory in tree.takeKeptListings() { invalidation.listing(of: directory) }
+        for directory in tree.takeListedDirectories() { invalidation.listing(of: directory) }
     }
 }
 

@@ -195,7 +195,7 @@ public struct OpenedFile: Sendable {
 public enum ListingUse: Sendable {
     /// Answer with it from now on: it changes by the kernel's own doing alone, or it will be told.
     case again
-    /// Forget it: it may change at any time.
+    /// Nothing: it may change at any time.
     case once
 }
 

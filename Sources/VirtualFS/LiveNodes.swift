@@ -103,7 +103,7 @@ final class LiveNodes: Sendable {
         }
     }
 
-    /// The kernel may keep the directory's listing.
+    /// The kernel may have gathered the directory's listing.
     func listed(_ node: NodeID) {
         withShard(of: node) { shard in
             if let slot = shard.slot(of: node.rawValue) { shard.records[slot].isListed = true }

@@ -11,7 +11,7 @@ struct LiveRecord {
     var nextByIdentity: UInt32
     var isOrphan: Bool
     var isBacked: Bool
-    /// The kernel may keep its listing.
+    /// The kernel may have gathered its listing.
     var isListed: Bool
 
     var isUnused: Bool { lookups == 0 && opens == 0 && children == 0 }

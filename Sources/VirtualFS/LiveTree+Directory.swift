@@ -19,12 +19,6 @@ extension LiveTree {
         let lifetime = gate.lifetime
         // Further parts of a listing come with entries only where the kernel has seen lookups.
         let wantsFiles = wantsEntries && (offset > 0 || habit.begins(node))
-        // An end is what the kernel takes for one: nothing emitted, though there were names that have gone since.
-        var isEnd = true
-        func emitting(_ name: UnsafeRawBufferPointer, _ entry: Entry, _ next: UInt64) -> Bool {
-            isEnd = false
-            return emit(name, entry, next)
-        }
         // The directories among them, where it is worth reading those ahead.
         var named: [[UInt8]]?
         defer { if let named { readAhead?.listed(directory, named) } }
@@ -38,20 +32,19 @@ extension LiveTree {
                     let record = LiveDirectoryRecord(UnsafeRawBufferPointer(rebasing: buffer[place..<count]))
                     guard let record else { throw .io }
                     place += record.length
-                    guard try show(record, of: node, directory, isPlus: wantsEntries, wantsFiles: wantsFiles, lifetime, emitting) else { return }
+                    guard try show(record, of: node, directory, isPlus: wantsEntries, wantsFiles: wantsFiles, lifetime, emit) else { return }
                     if record.mode & S_IFMT == S_IFDIR && !record.isDots { named?.append([UInt8](record.name)) }
                 }
             }
         }
-        guard lifetime > 0 else { return .ready(.once) }
-        guard isEnd else { return .ready(.again) }
+        // A listing that ends after others have gone makes whole what was gathered while they were there: so all are marked.
         nodes.listed(node)
-        // Others may have come before it was known that the kernel keeps this one.
-        return .ready(gate.lifetime > 0 ? .again : .once)
+        // Others may have come before it was.
+        return .ready(lifetime > 0 && gate.lifetime > 0 ? .again : .once)
     }
 
-    /// The directories whose listings the kernel may keep, for it to be told to forget them; it may keep them no more.
-    public func takeKeptListings() -> [NodeID] { nodes.takeListed() }
+    /// The directories of whose listings the kernel may have something, for it to be told to forget that.
+    public func takeListedDirectories() -> [NodeID] { nodes.takeListed() }
 
     /// False where there is no room for more.
     @inline(__always)

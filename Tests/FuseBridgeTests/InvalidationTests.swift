@@ -84,7 +84,7 @@ struct InvalidationTests {
                 #expect(await shell("ls \(seen) | sort | head -1").output == "\(number == 0 ? "old" : "new0")\n")
                 _ = await shell("touch \(below)/new\(number); touch -d @1000 \(below)")
                 isKept = await shell("ls \(seen)").output.contains("new\(number)\n") == false
-                for directory in mount.tree.takeKeptListings() { mount.session.forgetListing(of: directory) }
+                for directory in mount.tree.takeListedDirectories() { mount.session.forgetListing(of: directory) }
                 #expect(await shell("ls \(seen)").output.contains("new\(number)\n"))
             }
             #expect(isKept)
