@@ -98,3 +98,5 @@ int larder_count_for_nothing(pid_t thread, int counts_for_nothing) {
     const struct sched_param none = {0};
     return sched_setscheduler(thread, counts_for_nothing ? SCHED_IDLE : SCHED_OTHER, &none);
 }
+
+int larder_counts_for_nothing(pid_t thread) { return sched_getscheduler(thread) == SCHED_IDLE; }

@@ -15,6 +15,8 @@ final class CallerPlacement: Sendable {
     private static let period: useconds_t = 5_000
     /// Looks without any request before it sleeps.
     private static let patience = 20
+    /// Looks at which all threads are made to count: one that was being made at the first may have it from its maker.
+    private static let enough = 2
 
     private let threads = Mutex<[pid_t]>([])
     private let watcher = Mutex<DedicatedThread?>(nil)
@@ -69,21 +71,26 @@ final class CallerPlacement: Sendable {
 
     /// Returns when nobody has asked for anything for a while.
     private func watch(_ tasks: borrowing RunnableTasks, _ processors: Int) {
-        var (unasked, yields, spare) = (0, false, SpareProcessor(of: processors))
+        var (unasked, spare) = (0, SpareProcessor(of: processors))
+        // Looks since threads yielded last.
+        var since = Self.enough
         while unasked < Self.patience && !isEnding.load(ordering: .relaxed) {
             usleep(Self.period)
             unasked = wasAsked.exchange(false, ordering: .sequentiallyConsistent) ? 0 : unasked + 1
             guard let others = try? tasks.count() - 1 else { break }
-            if spare.isThere(beside: others) != yields {
-                yields.toggle()
-                setThreads(yield: yields)
+            if spare.isThere(beside: others) {
+                if since > 0 { letThreadsYield() }
+                since = 0
+            } else if since < Self.enough {
+                since += 1
+                ThreadPriority.letAllCount()
             }
         }
-        if yields { setThreads(yield: false) }
+        if since < Self.enough { ThreadPriority.letAllCount() }
     }
 
-    private func setThreads(yield: Bool) {
-        for thread in threads.withLock({ $0 }) { ThreadPriority.setCountsForNothing(thread, yield) }
+    private func letThreadsYield() {
+        for thread in threads.withLock({ $0 }) { ThreadPriority.setCountsForNothing(thread, true) }
     }
 }
 

@@ -45,18 +45,27 @@ import Testing
         #expect(count >= 1)
     }
 
-    @Test(.enabled(if: geteuid() == 0, "SKIPPED: the way back needs root")) func aThreadCanCountForNothingAndBack() throws {
-        let policies = Monitor<[Int32]>([])
-        let thread = try DedicatedThread.start("test-priority") {
-            let own = ThreadPriority.thread
-            #expect(ThreadPriority.setCountsForNothing(own, true))
-            policies.update { $0.append(sched_getscheduler(own)) }
-            #expect(ThreadPriority.setCountsForNothing(own, false))
-            policies.update { $0.append(sched_getscheduler(own)) }
+    /// A thread has it from its maker, and is found though nobody knows of it.
+    @Test(.enabled(if: geteuid() == 0, "SKIPPED: the way back needs root")) func whatCountsForNothingCountsAgain() throws {
+        let seen = Monitor<[Bool]>([])
+        @Sendable func note() {
+            let counts = !ThreadPriority.countsForNothing(ThreadPriority.thread)
+            seen.update { $0.append(counts) }
+        }
+        let thread = try DedicatedThread.start("test-maker") {
+            note()
+            #expect(ThreadPriority.setCountsForNothing(ThreadPriority.thread, true))
+            note()
+            let made = try? DedicatedThread.start("test-made") {
+                note()
+                ThreadPriority.letAllCount()
+                note()
+            }
+            made?.join()
+            note()
         }
         thread.join()
-        // SCHED_IDLE, SCHED_OTHER (sched(7)).
-        #expect(policies.read { $0 } == [5, 0])
+        #expect(seen.read { $0 } == [true, false, false, true, true])
     }
 
     @Test func readingFromTheDiskIsSeen() throws {

@@ -34,5 +34,6 @@ int64_t larder_blocks_read(void);
 pid_t larder_thread(void);
 // SCHED_IDLE or SCHED_OTHER for a thread of this process. 0, or -1 with errno.
 int larder_count_for_nothing(pid_t thread, int counts_for_nothing);
+int larder_counts_for_nothing(pid_t thread);
 
 #endif
