@@ -86,6 +86,11 @@ int larder_keep_on_processor(int processor) {
     return sched_setaffinity(0, sizeof set, &set);
 }
 
+int larder_processors_for(pid_t thread) {
+    cpu_set_t set;
+    return sched_getaffinity(thread, sizeof set, &set) == 0 ? CPU_COUNT(&set) : -1;
+}
+
 int64_t larder_blocks_read(void) {
     struct rusage usage = {0};
     getrusage(RUSAGE_THREAD, &usage);

@@ -9,7 +9,8 @@ import Synchronization
 /// threads that count for nothing is idle to the kernel; so there the caller stays, and has the processor at once.
 ///
 /// Such a thread gets nearly nothing beside any other. So threads are that only while some processor has nothing to do, where whoever
-/// else comes finds his place. A thread of its own watches for it, because one that waits for its turn cannot.
+/// else comes finds his place, and for callers that may run on all processors: those of others may be crowded while some are idle. A
+/// thread of its own watches for it, because one that waits for its turn cannot.
 final class CallerPlacement: Sendable {
     /// Microseconds between two looks: how long a request may have to wait for a processor that somebody else came to.
     private static let period: useconds_t = 5_000
@@ -21,6 +22,8 @@ final class CallerPlacement: Sendable {
     private let threads = Mutex<[pid_t]>([])
     private let watcher = Mutex<DedicatedThread?>(nil)
     private let wasAsked = Atomic(false)
+    /// Who asked last, of those who are known by a number here.
+    private let caller = Atomic<pid_t>(0)
     private let isAsleep = Atomic(false)
     private let isEnding = Atomic(false)
     private let bell = Semaphore()
@@ -44,9 +47,10 @@ final class CallerPlacement: Sendable {
         threads.withLock { $0.append(thread) }
     }
 
-    /// At every request.
+    /// At every request. FUSE gives 0 for what the kernel asks by itself, and for callers in another PID namespace.
     @inline(__always)
-    func requestCame() {
+    func requestCame(from caller: pid_t) {
+        if caller != 0 { self.caller.store(caller, ordering: .relaxed) }
         if !wasAsked.load(ordering: .relaxed) { wasAsked.store(true, ordering: .sequentiallyConsistent) }
         if isAsleep.load(ordering: .sequentiallyConsistent), isAsleep.exchange(false, ordering: .sequentiallyConsistent) { bell.signal() }
     }
@@ -71,14 +75,17 @@ final class CallerPlacement: Sendable {
 
     /// Returns when nobody has asked for anything for a while.
     private func watch(_ tasks: borrowing RunnableTasks, _ processors: Int) {
-        var (unasked, spare) = (0, SpareProcessor(of: processors))
+        var (unasked, spare, isFree) = (0, SpareProcessor(of: processors), false)
         // Looks since threads yielded last.
         var since = Self.enough
         while unasked < Self.patience && !isEnding.load(ordering: .relaxed) {
             usleep(Self.period)
             unasked = wasAsked.exchange(false, ordering: .sequentiallyConsistent) ? 0 : unasked + 1
             guard let others = try? tasks.count() - 1 else { break }
-            if spare.isThere(beside: others) {
+            let caller = caller.load(ordering: .relaxed)
+            // One who has gone says nothing of the next.
+            if caller != 0, let count = Processors.count(for: caller) { isFree = count >= processors }
+            if spare.isThere(beside: others) && isFree {
                 if since > 0 { letThreadsYield() }
                 since = 0
             } else if since < Self.enough {

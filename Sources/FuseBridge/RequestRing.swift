@@ -137,9 +137,10 @@ final class RequestRing: @unchecked Sendable {
             offered -= 1
             return
         }
-        placement.requestCame()
+        let request = entry.receive()
+        placement.requestCame(from: pid_t(bitPattern: request.loadUnaligned(as: larder_fuse_in_header.self).pid))
         larder_request_set_entry(entry.tag)
-        connection.serve(entry.receive())
+        connection.serve(request)
         if larder_request_entry() == nil { return commit(entry) }
         larder_request_set_entry(nil)
         offered -= 1

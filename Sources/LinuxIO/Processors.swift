@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// The processors of this system, as Linux numbers them.
@@ -7,6 +8,12 @@ public enum Processors {
 
     /// Those that are on or may come to be.
     public static func possible() throws(SystemError) -> [Int] { try list("possible") }
+
+    /// How many of those that are on a thread may run on (sched_setaffinity(2), cpuset(7)); nil where that cannot be told.
+    public static func count(for thread: pid_t) -> Int? {
+        let count = larder_processors_for(thread)
+        return count > 0 ? Int(count) : nil
+    }
 
     private static func list(_ name: String) throws(SystemError) -> [Int] {
         let path = "/sys/devices/system/cpu/" + name

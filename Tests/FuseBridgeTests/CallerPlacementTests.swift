@@ -37,7 +37,7 @@ import Testing
             placement.addThread()
             placement.start()
             for _ in 0..<200 {
-                placement.requestCame()
+                placement.requestCame(from: getpid())
                 usleep(500)
             }
             placement.finish()

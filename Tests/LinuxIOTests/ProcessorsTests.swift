@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Testing
 
@@ -14,6 +15,19 @@ import Testing
         let (online, possible) = (try Processors.online(), try Processors.possible())
         #expect(online.count == sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         #expect(Set(online).isSubset(of: possible))
+    }
+
+    @Test func aThreadMayBeKeptFromSome() throws {
+        let counts = Monitor<[Int?]>([])
+        let online = try Processors.online()
+        let thread = try DedicatedThread.start("test-processors") {
+            counts.update { $0.append(Processors.count(for: ThreadPriority.thread)) }
+            #expect(larder_keep_on_processor(Int32(online[0])) == 0)
+            counts.update { $0.append(Processors.count(for: ThreadPriority.thread)) }
+        }
+        thread.join()
+        #expect(counts.read { $0 } == [online.count, 1])
+        #expect(Processors.count(for: pid_t.max) == nil)
     }
 
     @Test func timeIsReadFromTheFirstLine() throws {

@@ -28,6 +28,8 @@ int larder_receive_descriptor(int socket);
 void larder_name_thread(const char *name);
 // Keeps the calling thread on one processor. -1 with errno where that is not allowed.
 int larder_keep_on_processor(int processor);
+// How many of the processors that are on a thread may run on. -1 with errno.
+int larder_processors_for(pid_t thread);
 // Blocks that the calling thread has had read from disks.
 int64_t larder_blocks_read(void);
 // The calling thread's number (gettid(2)).
