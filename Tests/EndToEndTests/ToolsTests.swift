@@ -16,8 +16,10 @@ extension EndToEnd {
         }
 
         @Test func eightPipsShareOneCache() throws {
+            // The interpreter itself: pyenv's stand-in for it writes into a directory of its own after each pip, and eight of them at once fail.
+            let python = String(try Program.check(["python3", "-c", "import sys; print(sys.executable)"], environment: environment).dropLast())
             let pip = [
-                "python3", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet", "--no-compile", "--root-user-action=ignore",
+                python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet", "--no-compile", "--root-user-action=ignore",
                 "--index-url", "http://127.0.0.1:\(server.port)/pypi",
                 // What comes by http is kept only from such.
                 "--trusted-host", "127.0.0.1:\(server.port)", "-r", "\(server.path)/projects/pip/requirements.txt", "--target",
