@@ -101,8 +101,8 @@ extension LarderFileSystem {
         return part
     }
 
-    /// FNV-1a, a few bits short, so that it stays positive with what `FuseBridge` adds, and never the 0 that a listing begins with. Two names with one hash would have to be
-    /// sought, and the end of a part fall between them, for one of them to be missing.
+    /// FNV-1a, a few bits short, so that it stays positive with what `FuseBridge` adds, and never the 0 that a listing begins with. Two
+    /// names with one hash would have to be sought, and the end of a part fall between them, for one of them to be missing.
     private static func offset(of name: [UInt8]) -> UInt64 {
         let hash = name.reduce(0xcbf2_9ce4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
         return hash >> 2 | 1
