@@ -84,11 +84,7 @@ public final class PathLease: Sendable {
         }
     }
 
-    private static func now() -> UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
-        return (UInt64(time.tv_sec) * 1000 + UInt64(time.tv_nsec) / 1_000_000) & Self.time
-    }
+    private static func now() -> UInt64 { (CoarseClock.nanoseconds / 1_000_000) & Self.time }
 
     // MARK: cold
 

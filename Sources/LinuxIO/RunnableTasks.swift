@@ -8,10 +8,10 @@ public struct RunnableTasks: ~Copyable {
 
     /// The count at this moment, the calling thread included.
     public func count() throws(SystemError) -> Int {
-        var bytes = InlineArray<64, UInt8>(repeating: 0)
+        var bytes = [UInt8](repeating: 0, count: 64)
         var room = bytes.mutableSpan
         let length = try room.withUnsafeMutableBytes { room throws(SystemError) in try file.read(into: room, at: 0) }
-        guard let count = Self.count(String(decoding: (0..<length).map { bytes[$0] }, as: UTF8.self)) else {
+        guard let count = Self.count(String(decoding: bytes.prefix(length), as: UTF8.self)) else {
             throw SystemError("read", path: "/proc/loadavg", code: EINVAL)
         }
         return count

@@ -37,12 +37,12 @@ public final class DirectoryReadAhead: Sendable {
     }
 
     /// Somebody had to wait for the disk, so the next one will, too.
-    func waited() { lastWait.store(Self.now, ordering: .relaxed) }
+    func waited() { lastWait.store(CoarseClock.nanoseconds, ordering: .relaxed) }
 
     /// Whether the directories of a listing that is now being read are worth naming. `watch` began before it was.
     func isWanted(_ watch: DiskWatch) -> Bool {
         if watch.hasWaited { waited() }
-        return Self.now &- lastWait.load(ordering: .relaxed) < Self.memory
+        return CoarseClock.nanoseconds &- lastWait.load(ordering: .relaxed) < Self.memory
     }
 
     /// A listing of `directory` was asked for that names these directories.
@@ -86,12 +86,6 @@ public final class DirectoryReadAhead: Sendable {
                 total += count
             }
         }
-    }
-
-    private static var now: UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC_COARSE, &time)
-        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 }
 

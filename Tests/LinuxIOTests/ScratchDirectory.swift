@@ -1,13 +1,13 @@
 import Glibc
 import LinuxIO
 
-/// A fresh directory below /tmp that goes with this object.
+/// A fresh directory that goes with this object.
 final class ScratchDirectory: Sendable {
     let path: String
     let directory: Directory
 
-    init() throws {
-        var template = Array("/tmp/larder-test-XXXXXX".utf8CString)
+    init(in parent: String = "/tmp") throws {
+        var template = Array("\(parent)/larder-test-XXXXXX".utf8CString)
         guard let made = template.withUnsafeMutableBufferPointer({ mkdtemp($0.baseAddress!) }) else { throw SystemError("mkdtemp") }
         path = String(cString: made)
         directory = try Directory(path)
