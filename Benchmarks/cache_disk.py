@@ -29,14 +29,14 @@ def host():
 
 
 class Disk:
-    """A filesystem in an image on the disk that is measured, made anew for every system in every run: all of them find it
-    alike, whatever was deleted before. (Without a journal ext4 takes no inode that was freed in the last minute, and looks
-    for one at each create: 20,000 files after deleting as many took 10 s instead of 0.5.)"""
+    """A filesystem in an image on the disk that is measured, made anew for each run: every system finds it alike, whatever was
+    deleted before. (Without a journal ext4 takes no inode that was freed in the last minute, and looks for one at each create:
+    20,000 files after deleting as many took 10 s instead of 0.5.)"""
 
     size = 12 << 30
 
-    def __init__(self, scratch, mkfs):
-        self.image, self.point, self.mkfs = os.path.join(scratch, "disk.img"), os.path.join(scratch, "disk"), mkfs.split()
+    def __init__(self, scratch, name, mkfs):
+        self.image, self.point, self.mkfs = os.path.join(scratch, f"{name}.img"), os.path.join(scratch, name), mkfs.split()
         os.makedirs(self.point)
         with open(self.image, "wb") as file:
             file.truncate(self.size)

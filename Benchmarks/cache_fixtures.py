@@ -11,6 +11,7 @@ import random
 import ssl
 import subprocess
 import tarfile
+import textwrap
 import threading
 import zipfile
 
@@ -149,12 +150,28 @@ def go_modules(proxy, project, modules, files):
     write(f"{project}/go.mod", ("module bench.test/main\n\ngo 1.19\n\n" + "".join(required)).encode())
 
 
-def git_repository(directory, files):
-    """A bare repository with one commit of files of 4 KiB, 20 in a directory."""
+def git_repository(directory, files, commits):
+    """A bare, packed repository as a server has it: `files` sources of 8 KiB on average (half below 4), 20 in a directory, and a
+    history in which each commit changes three lines of three files."""
     run(["git", "init", "--quiet", "--bare", "--initial-branch=main", directory])
-    stream = io.BytesIO()
-    stream.write(b"commit refs/heads/main\ncommitter Bench <bench@localhost> 1577836800 +0000\ndata 5\nbench\n")
-    for number in range(files):
-        content = filler(number, 4000)
-        stream.write(f"M 100644 inline src/d{number // 20:03}/f{number:05}.txt\ndata {len(content)}\n".encode() + content + b"\n")
-    subprocess.run(["git", "-C", directory, "fast-import", "--quiet"], input=stream.getvalue(), check=True)
+    source = random.Random(0)
+    paths = [f"src/d{number // 20:03}/f{number:05}.txt" for number in range(files)]
+    contents = [textwrap.wrap(filler(number, min(int(source.lognormvariate(8.3, 1.2)), 1 << 18) + 100).decode(), 72) for number in range(files)]
+    with subprocess.Popen(["git", "-C", directory, "fast-import", "--quiet"], stdin=subprocess.PIPE) as importer:
+        def commit(second, changed):
+            importer.stdin.write(b"commit refs/heads/main\ncommitter Bench <bench@localhost> %d +0000\ndata 5\nbench\n" % (1577836800 + second))
+            for number in changed:
+                content = "\n".join(contents[number] + [""]).encode()
+                importer.stdin.write(b"M 100644 inline %s\ndata %d\n%s\n" % (paths[number].encode(), len(content), content))
+
+        commit(0, range(files))
+        for second in range(1, commits):
+            changed = source.sample(range(files), 3)
+            for number in changed:
+                for _ in range(3):
+                    line = source.randrange(len(contents[number]))
+                    contents[number][line] = f"{source.getrandbits(128):x} {contents[number][line]}"[:72]
+            commit(second, changed)
+    if importer.returncode:
+        raise RuntimeError("git fast-import failed")
+    run(["git", "-C", directory, "repack", "-adfq"])

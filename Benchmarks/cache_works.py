@@ -1,4 +1,5 @@
-"""What is timed. A work prepares, then times one step after another, each a row of the table."""
+"""What is timed. A work prepares, then times one step after another, each a row of the table, and yields after each: then the
+other systems do the same step. What a step needs in memory it reads before its clock starts, because others drop caches."""
 import json
 import os
 import shutil
@@ -32,9 +33,13 @@ FLOORS = {
     "npm ci (warm)": 1.1,
     "apt-get download (cold)": None,
     "apt-get download (warm)": 1.05,
+    "git clone --depth 1": None,
     "git clone": 1.7,
     "git status (hot)": None,
 }
+
+# Caches of their own, each filled and then used.
+ROUNDS = [(number, heat) for number in range(3) for heat in ("cold", "warm")]
 
 
 class Place:
@@ -98,34 +103,59 @@ class SmallFiles:
     def __call__(self, place):
         tree = place.path("files")
         place.loop("create, write 4 KiB, close", "create", self.count)
+        yield
         place.warm(["find", tree, "-size", "+1G"])
-        place.loop("stat (hot)", "stat", self.count, rounds=5)
+        for _ in range(5):
+            place.loop("stat (hot)", "stat", self.count, rounds=5)
+            yield
         place.warm(["find", tree, "-type", "f", "-exec", "cat", "{}", "+"])
-        place.loop("open, read, close (hot)", "read", self.count)
-        place.loop("rename", "rename", self.count)
-        for row, command in (("find", ["find", tree]), ("find -size", ["find", tree, "-size", "+1G"])):
+        for row, operation in (("open, read, close (hot)", "read"), ("rename", "rename")):
+            for _ in range(5):
+                place.loop(row, operation, self.count)
+                yield
+        commands = (("find", ["find", tree]), ("find -size", ["find", tree, "-size", "+1G"]))
+        for row, command in commands:
             place.warm(command)
-            place.time(f"{row} (hot)", command, rounds=5)
-            place.system.chill("find")
-            place.time(f"{row} (cold)", command)
+            for _ in range(5):
+                place.time(f"{row} (hot)", command, rounds=5)
+                yield
+        for row, command in commands:
+            for _ in range(5):
+                place.system.chill("find")
+                place.time(f"{row} (cold)", command)
+                yield
+        place.warm(["find", tree, "-size", "+1G"])
         place.loop("unlink", "unlink", self.count)
+        for _ in range(2):
+            yield
+            place.run(["rm", "-r", tree])
+            place.loop("create, write 4 KiB, close", "create", self.count)
+            yield
+            place.loop("unlink", "unlink", self.count)
 
 
 class LargeFile:
     """Writes go to the page cache: what the filesystem costs, not the disk. Nothing is dirty when the clock starts."""
 
     def __init__(self, scratch, quick):
-        self.size = "64m" if quick else "1g"
+        self.size = "64m" if quick else "512m"
         self.random = "8m" if quick else "256m"
 
     def __call__(self, place):
-        place.fio("sequential write", "--rw=write", "--bs=1m", f"--size={self.size}")
+        for _ in range(5):
+            place.run(["rm", "-f", place.path("data")])
+            place.fio("sequential write", "--rw=write", "--bs=1m", f"--size={self.size}")
+            yield
         place.warm(["cat", place.path("data")])
-        place.fio("sequential read (hot)", "--rw=read", "--bs=1m", f"--size={self.size}", "--loops=4")
-        place.fio("random 4 KiB reads (hot)", "--rw=randread", "--bs=4k", f"--size={self.size}", f"--io_size={self.random}")
-        place.fio("random 4 KiB writes", "--rw=randwrite", "--bs=4k", f"--size={self.size}", f"--io_size={self.random}")
-        place.system.chill("fio")
-        place.fio("sequential read (cold)", "--rw=read", "--bs=1m", f"--size={self.size}")
+        for row, options in (("sequential read (hot)", ["--rw=read", "--bs=1m", "--loops=4"]), ("random 4 KiB reads (hot)", ["--rw=randread", "--bs=4k", f"--io_size={self.random}"]),
+                             ("random 4 KiB writes", ["--rw=randwrite", "--bs=4k", f"--io_size={self.random}"])):
+            for _ in range(5):
+                place.fio(row, f"--size={self.size}", *options)
+                yield
+        for _ in range(5):
+            place.system.chill("fio")
+            place.fio("sequential read (cold)", "--rw=read", "--bs=1m", f"--size={self.size}")
+            yield
 
 
 class GoModules:
@@ -137,8 +167,10 @@ class GoModules:
 
     def __call__(self, place):
         shutil.copy(f"{self.project}/go.mod", place.beside)
-        variables = environment(HOME=place.beside, GOPROXY=f"file://{self.proxy}", GOSUMDB="off", GOFLAGS="-mod=mod", GOMODCACHE=place.path("modules"), GOCACHE=f"{place.beside}/.cache")
-        place.time("go mod download", ["go", "mod", "download"], env=variables, cwd=place.beside)
+        variables = environment(HOME=place.beside, GOPROXY=f"file://{self.proxy}", GOSUMDB="off", GOFLAGS="-mod=mod", GOCACHE=f"{place.beside}/.cache")
+        for number in range(3):
+            place.time("go mod download", ["go", "mod", "download"], env={**variables, "GOMODCACHE": place.path(f"modules{number}")}, cwd=place.beside)
+            yield
 
 
 class GoBuild:
@@ -150,8 +182,9 @@ class GoBuild:
     def __call__(self, place):
         variables = environment(HOME=place.beside, GOCACHE=place.path("build"), GOFLAGS="-trimpath", GOPROXY="off")
         command = ["go", "build", self.package]
-        place.time("go build std (cold)", command, env=variables, cwd=place.beside)
-        place.time("go build std (warm)", command, rounds=5, env=variables, cwd=place.beside)
+        for heat in ("cold", *["warm"] * 5):
+            place.time(f"go build std ({heat})", command, env=variables, cwd=place.beside)
+            yield
 
 
 class Pip:
@@ -166,9 +199,11 @@ class Pip:
     def __call__(self, place):
         with fixtures.served(self.index, self.certificate) as port:
             variables = environment(HOME=place.beside, PIP_CONFIG_FILE="/dev/null", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_ROOT_USER_ACTION="ignore", PIP_NO_INPUT="1",
-                                    PIP_INDEX_URL=f"https://localhost:{port}/simple", PIP_CERT=self.certificate + ".pem", PIP_CACHE_DIR=place.path("pip"))
-            for heat in ("cold", "warm"):
-                place.time(f"pip install ({heat})", [sys.executable, "-m", "pip", "install", "--target", f"{place.beside}/{heat}", *self.names], env=variables)
+                                    PIP_INDEX_URL=f"https://localhost:{port}/simple", PIP_CERT=self.certificate + ".pem")
+            for number, heat in ROUNDS:
+                place.time(f"pip install ({heat})", [sys.executable, "-m", "pip", "install", "--target", f"{place.beside}/{heat}{number}", *self.names],
+                           env={**variables, "PIP_CACHE_DIR": place.path(f"pip{number}")})
+                yield
 
 
 class Npm:
@@ -180,12 +215,13 @@ class Npm:
 
     def __call__(self, place):
         with fixtures.served(self.registry) as port:
-            for heat in ("cold", "warm"):
-                project = f"{place.beside}/{heat}"
+            for number, heat in ROUNDS:
+                project = f"{place.beside}/{heat}{number}"
                 shutil.copytree(self.project, project)
                 place.time(f"npm ci ({heat})", ["npm", "ci", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts", "--prefer-offline", "--loglevel=error",
-                                                 f"--cache={place.path('npm')}", f"--registry=http://127.0.0.1:{port}/"],
+                                                 f"--cache={place.path(f'npm{number}')}", f"--registry=http://127.0.0.1:{port}/"],
                            env=environment(HOME=place.beside), cwd=project)
+                yield
 
 
 class Apt:
@@ -205,25 +241,36 @@ class Apt:
         apt = ["apt-get", "-qq", *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
         place.run([*apt, "update"])
         download = [*apt, "install", "--download-only", "--yes", "--no-install-recommends", *self.names]
-        place.time("apt-get download (cold)", download)
-        place.time("apt-get download (warm)", download, rounds=3)
+        for _ in range(5):
+            place.run([*apt, "clean"])
+            place.time("apt-get download (cold)", download)
+            yield
+            place.time("apt-get download (warm)", download, rounds=10)
+            yield
 
 
 class Git:
-    """A repository of 5,000 files, cloned from a plain directory through git's own transport."""
+    """A repository of 5,000 files with a history, cloned from a plain directory through git's own transport; with and without the
+    history."""
 
     def __init__(self, scratch, quick):
         self.repository = f"{scratch}/git/repository.git"
         os.makedirs(os.path.dirname(self.repository))
-        fixtures.git_repository(self.repository, 500 if quick else 5000)
+        fixtures.git_repository(self.repository, *((500, 300) if quick else (5000, 3000)))
 
     def __call__(self, place):
         clone, variables = place.path("clone"), environment(HOME=place.beside, GIT_CONFIG_NOSYSTEM="1")
-        place.time("git clone", ["git", "clone", "--quiet", f"file://{self.repository}", clone], env=variables)
+        for row, options in (("git clone --depth 1", ["--depth", "1"]), ("git clone", [])):
+            for _ in range(3):
+                place.run(["rm", "-rf", clone])
+                place.time(row, ["git", "clone", "--quiet", *options, f"file://{self.repository}", clone], env=variables)
+                yield
         status = ["git", "-C", clone, "status", "--porcelain"]
         if place.run(status, env=variables).strip():
             raise Failed("git status: a fresh clone shows changes")
-        place.time("git status (hot)", status, rounds=5, env=variables)
+        for _ in range(3):
+            place.time("git status (hot)", status, rounds=5, env=variables)
+            yield
 
 
 WORKS = {"files": SmallFiles, "io": LargeFile, "go-mod": GoModules, "go-build": GoBuild, "pip": Pip, "npm": Npm, "apt": Apt, "git": Git}
