@@ -30,6 +30,21 @@ extension EndToEnd {
                 == "[mount][--allow-other][--store][/s p][--platform][linux/arm64][--layout][a=/b][--plain-http][h:5000][--fetch-timeout][7][--log-file][/l][--no-passthrough][--no-io-uring][--dev][--noexec][--read-only][/m]")
         }
 
+        /// What `larder mount` can be told, mount(8) can be told.
+        @Test func everyFlagIsAnOption() throws {
+            let help = try Program.check([LarderCommand.binary, "mount", "--help"])
+            let flags = Set(help.matches(of: /--[a-z-]+/).map { String($0.output) })
+            #expect(flags.count > 25, "\(help)")
+            // mount(8) has its own words for these; the rest say nothing about a mount.
+            let others: Set = ["--tree", "--read-only", "--suid", "--dev", "--noexec", "--foreground", "--json", "--version", "--help", "--passthrough", "--io-uring", "--background-fill"]
+            for flag in flags.subtracting(others) {
+                let option = String(flag.dropFirst(2)).replacing("-", with: "_")
+                let isSwitch = option.hasPrefix("no_") || option == "allow_other"
+                let output = try command("cache:c", "/m", "-o", isSwitch ? option : "\(option)=a=b")
+                #expect(output.text == "[mount][\(flag)]\(isSwitch ? "" : "[a=b]")[cache:c][/m]", "\(option): \(output.errors)")
+            }
+        }
+
         @Test func wrongCallsFailAsMountExpects() throws {
             let unknown = try command("larder", "/m", "-o", "nofial")
             #expect(unknown.status == 32 && unknown.errors.contains("nofial") && unknown.text.isEmpty)
