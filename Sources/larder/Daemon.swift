@@ -22,7 +22,7 @@ struct Daemon {
 
     private func serve(_ library: ImageLibrary) async throws {
         let started = Int64(time(nil))
-        let counters = CounterBox()
+        let current = SessionBox()
         let invalidation = Invalidation()
         let caches = CacheTrees(library: CacheLibrary(library.store, command: "larder mount"), invalidation: invalidation, changeLimit: settings.changeLimit)
         defer { caches.close() }
@@ -35,14 +35,14 @@ struct Daemon {
         } else {
             let reads = ReadCounters()
             let report = DaemonReport(
-                settings: settings, library: library, caches: caches, started: started, mountPoint: options.mountPoint, counters: counters, reads: reads)
+                settings: settings, library: library, caches: caches, started: started, mountPoint: options.mountPoint, session: current, reads: reads)
             fileSystem = LarderFileSystem(
                 library: library, caches: caches, logger: library.logger, started: started, status: { await report.json() },
                 metrics: { report.metrics() }, reads: reads
             )
         }
         let session = try FuseSession(fileSystem: fileSystem, options: options, logger: library.logger)
-        counters.set(session.counters)
+        current.set(session)
         try session.mount()
         try SignalThread.start([SIGINT, SIGTERM]) { number in
             library.logger.info("stopping", metadata: ["signal": "\(number)"])

@@ -5,7 +5,7 @@ import VirtualFS
 extension DaemonReport {
     /// What `metrics` at the mount point says. The figures of one name stand together, as the format wants them.
     func metrics() -> [Metric] {
-        process + network + fetching + storage + leases + counters.snapshot.map { name, count in
+        process + network + fetching + storage + leases + session.counters.map { name, count in
             Metric("larder_fuse_requests_total", "Requests from the kernel, by operation.", labels: [("operation", name)], value: Double(count))
         }
     }

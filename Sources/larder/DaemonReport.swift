@@ -9,12 +9,17 @@ import Store
 import Synchronization
 import VirtualFS
 
-/// The session's counters, which exist only after the filesystem that shows them.
-final class CounterBox: Sendable {
-    private let counters = Mutex<FuseCounters?>(nil)
+/// The session, which exists only after the filesystem that shows how it is doing.
+final class SessionBox: Sendable {
+    private struct Reference {
+        weak var session: FuseSession?
+    }
 
-    func set(_ value: FuseCounters) { counters.withLock { $0 = value } }
-    var snapshot: [(name: String, count: UInt64)] { counters.withLock { $0 }?.snapshot() ?? [] }
+    private let reference = Mutex(Reference())
+
+    func set(_ value: FuseSession) { reference.withLock { $0.session = value } }
+    var value: FuseSession? { reference.withLock { $0.session } }
+    var counters: [(name: String, count: UInt64)] { value?.counters.snapshot() ?? [] }
 }
 
 /// What `status.json` and `metrics` at the mount point say.
@@ -24,7 +29,7 @@ struct DaemonReport: Sendable {
     let caches: CacheTrees
     let started: Int64
     let mountPoint: String
-    let counters: CounterBox
+    let session: SessionBox
     let reads: ReadCounters
 
     struct Document: Codable, Sendable {
@@ -98,6 +103,10 @@ struct DaemonReport: Sendable {
         var caches: [Cache]
         var network: Network
         var fetching: Fetching
+        /// Complete files are read, and files of caches read and written, by the kernel itself.
+        var passthrough: Bool?
+        /// Requests come through io_uring.
+        var ioUring: Bool?
         var fuseRequests: [String: UInt64]
     }
 
@@ -118,7 +127,7 @@ struct DaemonReport: Sendable {
             uptimeSeconds: Int64(time(nil)) - started, residentBytes: Self.residentBytes, storeFreeBytes: library.store.freeSpace, kept: kept,
             images: images.sorted { $0.reference < $1.reference }, caches: caches,
             network: .init(requests: network.requests, bytesReceived: network.bytesReceived, retries: network.retries, failures: network.failures),
-            fetching: fetching, fuseRequests: Dictionary(counters.snapshot.map { ($0.name, $0.count) }) { $1 }
+            fetching: fetching, passthrough: session.value?.hasPassthrough, ioUring: session.value?.usesIOUring, fuseRequests: Dictionary(session.counters.map { ($0.name, $0.count) }) { $1 }
         )
     }
 

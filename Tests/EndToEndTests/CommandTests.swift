@@ -38,6 +38,22 @@ extension EndToEnd {
             #expect(try Files.read("\(larder.mountPoint)/README.txt").split(separator: "\n").count >= 15)
         }
 
+        @Test func statusSaysHowTheKernelAsks() throws {
+            struct Transport: Decodable {
+                var passthrough, ioUring: Bool
+            }
+            for wanted in [true, false] {
+                let larder = try MountedLarder(wanted ? [] : ["--no-io-uring", "--no-passthrough"])
+                let said = try JSONDecoder().decode(Transport.self, from: Data(Files.read("\(larder.mountPoint)/status.json").utf8))
+                #expect(said.ioUring == (wanted && Self.offersRings))
+                #expect(wanted || !said.passthrough)
+                let text = try larder.larder("status").text
+                #expect(text.contains("kernel: requests \(said.ioUring ? "through io_uring" : "from the device"), \(said.passthrough ? "with" : "no") passthrough"), "\(text)")
+            }
+        }
+
+        private static var offersRings: Bool { (try? Files.read("/sys/module/fuse/parameters/enable_uring")) == "Y\n" }
+
         @Test func pullFetchesAllAndSaysSo() throws {
             let fixtures = try Fixtures.shared()
             let registry = try RealRegistry(storage: fixtures.registry)

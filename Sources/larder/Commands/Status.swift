@@ -100,6 +100,7 @@ struct Status: AsyncParsableCommand {
                 continue
             }
             Terminal.output("\(mount.mountPoint)  pid \(daemon.pid), up \(daemon.uptimeSeconds) s, \(daemon.residentBytes.bytesText) resident, store \(daemon.store)")
+            Terminal.output("  kernel: requests \(daemon.ioUring == true ? "through io_uring" : "from the device"), \(daemon.passthrough == true ? "with" : "no") passthrough")
             Terminal.output("  network: \(daemon.network.requests) requests, \(daemon.network.bytesReceived.bytesText) received, \(daemon.network.retries) repeated, \(daemon.network.failures) failed")
             for image in daemon.images {
                 Terminal.output("  \(image.reference)  \(image.digest.short)  \(image.size.bytesText)\(image.complete == true ? "  all here" : "")")
