@@ -29,7 +29,7 @@ extension FuseAdapter {
     private static func forget(
         _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ node: fuse_ino_t, _ count: UInt64
     ) {
-        mount.fileSystem.forget(mount.node(node), count: count)
+        mount.forget(mount.node(node), count: count)
         request.end()
     }
 
@@ -37,7 +37,7 @@ extension FuseAdapter {
         _ request: consuming FuseRequest, _ mount: borrowing FuseConnection, _ count: Int, _ list: UnsafeMutablePointer<fuse_forget_data>?
     ) {
         for one in UnsafeBufferPointer(start: list, count: count) {
-            mount.fileSystem.forget(mount.node(one.ino), count: one.nlookup)
+            mount.forget(mount.node(one.ino), count: one.nlookup)
         }
         request.end()
     }

@@ -4,8 +4,10 @@ import VirtualFS
 
 // What the kernel is told without being asked. libfuse 3.14 has no function for the first.
 extension FuseConnection {
-    /// Every name that the kernel remembers, and with it the attributes, is to be asked for again.
+    /// Every name that the kernel remembers, and with it the attributes, is to be asked for again; and what it has open only so that
+    /// it can be opened again is closed.
     func forgetNames() {
+        passthrough.forgetStaying()
         let size = MemoryLayout<larder_fuse_out_header>.size
         var message = larder_fuse_out_header(len: UInt32(size), error: Int32(LARDER_FUSE_NOTIFY_INC_EPOCH), unique: 0)
         _ = write(device, &message, size)

@@ -87,6 +87,13 @@ extension FuseRequest {
         if !send(out) { connection.pointee.release(node, handle: file.handle) }
     }
 
+    /// An open that `FuseConnection.reopen` has counted.
+    consuming func reply(_ file: OpenedFile, of node: NodeID, backing: Int32) {
+        let connection = connection
+        let out = larder_fuse_open_out(fh: file.handle, open_flags: FileFlags.passthrough, backing_id: backing)
+        if !send(out) { connection.pointee.release(node, handle: file.handle) }
+    }
+
     consuming func reply(created entry: Entry, _ file: OpenedFile) {
         let connection = connection
         let node = entry.attributes.node

@@ -43,17 +43,25 @@ public final class FuseSession: Sendable {
 
     /// The kernel reads complete files without us. Known once `run` is ready.
     public var hasPassthrough: Bool {
-        stage.withLock { if case .running(let mount) = $0 { mount.handshake.hasPassthrough } else { false } }
+        running { $0.handshake.hasPassthrough } ?? false
     }
 
     /// Requests come through io_uring. Known once `run` is ready.
     public var usesIOUring: Bool {
-        stage.withLock { if case .running(let mount) = $0 { mount.handshake.hasRings } else { false } }
+        running { $0.handshake.hasRings } ?? false
+    }
+
+    /// Files that are open, and that the kernel has open only so that they can be opened again. 0 before and after `run`.
+    var openFiles: Int { running { $0.passthrough.openFiles } ?? 0 }
+    var stayingFiles: Int { running { $0.passthrough.stayingFiles } ?? 0 }
+
+    private func running<Value>(_ body: (ServedMount) -> Value) -> Value? {
+        if case .running(let mount) = stage.withLock({ $0 }) { body(mount) } else { nil }
     }
 
     /// `forgetNames` has an effect: kernels since 6.16. Known once `run` is ready.
     public var canForgetNames: Bool {
-        stage.withLock { if case .running(let mount) = $0 { mount.handshake.canForgetNames } else { false } }
+        running { $0.handshake.canForgetNames } ?? false
     }
 
     /// Makes the kernel ask again for every name that it remembers, and with the name for the attributes, present names and

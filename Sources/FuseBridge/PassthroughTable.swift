@@ -14,16 +14,30 @@ import VirtualFS
 ///
 /// An open is counted before its answer is sent, and a release after the kernel has let go: so whenever an inode has
 /// no entry here, it has no open in the kernel either.
+///
+/// A registration may outlive the last close, so that opening the file again costs next to nothing. Its content then stays on the
+/// disk whoever removes it, so it ends when the kernel forgets the inode, when others come who may remove it, and when there are
+/// too many. Only one whose file is open for reading is kept: a program that somebody has open for writing cannot be executed.
 final class PassthroughTable: Sendable {
     private struct Opens {
         /// The kernel's name for the registration; 0 where the inode is served by us.
         var backing: Int32
         var count: UInt32
+        /// It outlives the last close.
+        var stays: Bool
+    }
+
+    private struct Shard {
+        var opens: [NodeID: Opens] = [:]
+        /// What stays, oldest first from `next`; some have ended or are open again.
+        var staying: [NodeID] = []
+        var next = 0
     }
 
     private static let shardCount = 64
+    private static let stayingInShard = 64
 
-    private let shards = InlineArray<64, Mutex<[NodeID: Opens]>> { _ in Mutex([:]) }
+    private let shards = InlineArray<64, Mutex<Shard>> { _ in Mutex(Shard()) }
     private let isOn: Atomic<Bool>
     private let device: Int32
     private let logger: Logger
@@ -36,38 +50,98 @@ final class PassthroughTable: Sendable {
     }
 
     /// Counts an open. Returns the backing id to answer with, or nil where the file is to be served by us.
-    /// `backing` is asked for the whole content if this open may start passthrough.
-    func open(_ node: NodeID, backing: () -> OwnedDescriptor?) -> Int32? {
-        shards[shard(node)].withLock { opens in
-            if var present = opens[node] {
+    /// `withBacking` is to call what it is given with a descriptor of the whole content, if this open may start passthrough.
+    /// `stays`: a registration may outlive the last close.
+    func open(_ node: NodeID, stays: Bool, withBacking: ((Int32) -> Int32) -> Int32?) -> Int32? {
+        shards[shard(node)].withLock { shard in
+            if var present = shard.opens[node] {
                 present.count += 1
-                opens[node] = present
+                present.stays = present.stays && stays
+                shard.opens[node] = present
                 return present.backing > 0 ? present.backing : nil
             }
-            let id = isOn.load(ordering: .relaxed) ? register(backing()) : 0
-            opens[node] = Opens(backing: id, count: 1)
+            var isForReading = false
+            let id = !isOn.load(ordering: .relaxed) ? 0 : withBacking { file in
+                isForReading = fcntl(file, F_GETFL) & O_ACCMODE == O_RDONLY
+                return register(file)
+            } ?? 0
+            shard.opens[node] = Opens(backing: id, count: 1, stays: stays && id > 0 && isForReading)
             return id > 0 ? id : nil
         }
     }
 
-    /// Takes one open back; the last gives the registration up.
+    /// Counts one more open of a registration that stays, and returns its backing id; nil where there is none.
+    func reopen(_ node: NodeID) -> Int32? {
+        shards[shard(node)].withLock { shard in
+            guard var present = shard.opens[node], present.stays else { return nil }
+            present.count += 1
+            shard.opens[node] = present
+            return present.backing
+        }
+    }
+
+    /// Takes one open back; the last gives the registration up, or leaves it to those that stay.
     func close(_ node: NodeID) {
-        shards[shard(node)].withLock { opens in
-            guard var present = opens[node] else { return }
+        shards[shard(node)].withLock { shard in
+            guard var present = shard.opens[node], present.count > 0 else { return }
             present.count -= 1
-            opens[node] = present.count > 0 ? present : nil
-            if present.count == 0, present.backing > 0 { _ = larder_fuse_backing_close(device, present.backing) }
+            shard.opens[node] = present
+            guard present.count == 0 else { return }
+            if present.stays { stay(node, in: &shard) } else { end(node, in: &shard) }
+        }
+    }
+
+    /// The kernel has forgotten the inode: nobody will open it again by this number.
+    func forget(_ node: NodeID) {
+        shards[shard(node)].withLock { shard in
+            if shard.opens[node]?.count == 0 { end(node, in: &shard) }
+        }
+    }
+
+    /// Ends every registration that nobody uses, and lets those that are used end with their last close.
+    func forgetStaying() {
+        for number in 0..<Self.shardCount {
+            shards[number].withLock { shard in
+                for node in Array(shard.opens.keys) {
+                    if shard.opens[node]?.count == 0 { end(node, in: &shard) } else { shard.opens[node]?.stays = false }
+                }
+                shard.staying = []
+                shard.next = 0
+            }
         }
     }
 
     /// Files with at least one open.
-    var openFiles: Int {
-        (0..<Self.shardCount).reduce(0) { sum, shard in sum + shards[shard].withLock { $0.count } }
+    var openFiles: Int { count { $0.count > 0 } }
+    /// Registrations that nobody uses.
+    var stayingFiles: Int { count { $0.count == 0 } }
+
+    private func count(_ isCounted: (Opens) -> Bool) -> Int {
+        var sum = 0
+        for number in 0..<Self.shardCount { sum += shards[number].withLock { $0.opens.values.count(where: isCounted) } }
+        return sum
     }
 
-    private func register(_ file: consuming OwnedDescriptor?) -> Int32 {
-        guard let file else { return 0 }
-        let id = larder_fuse_backing_open(device, file.raw)
+    private func stay(_ node: NodeID, in shard: inout Shard) {
+        guard shard.staying.count == Self.stayingInShard else {
+            if !shard.staying.contains(node) { shard.staying.append(node) }
+            return
+        }
+        guard !shard.staying.contains(node) else { return }
+        let oldest = shard.staying[shard.next]
+        shard.staying[shard.next] = node
+        shard.next = (shard.next + 1) % Self.stayingInShard
+        if shard.opens[oldest]?.count == 0 { end(oldest, in: &shard) }
+    }
+
+    private func end(_ node: NodeID, in shard: inout Shard) {
+        guard let last = shard.opens.removeValue(forKey: node), last.backing > 0 else { return }
+        _ = larder_fuse_backing_close(device, last.backing)
+    }
+
+    /// The kernel's name for the file, which it has open itself from here on; 0 where it refuses.
+    private func register(_ file: Int32) -> Int32 {
+        let id = larder_fuse_backing_open(device, file)
         if id > 0 { return id }
         let error = SystemError("FUSE_DEV_IOC_BACKING_OPEN")
         if Self.isPermanent(error.code), isOn.exchange(false, ordering: .relaxed) {
@@ -95,11 +169,27 @@ extension FuseConnection {
     /// file capabilities it has taken off before a write, by SETATTR and REMOVEXATTR.
     func openForPassthrough(_ node: NodeID, _ file: OpenedFile) -> Int32? {
         guard handshake.hasPassthrough else { return nil }
-        return passthrough.open(node) { file.complete ? try? fileSystem.backing(node) : nil }
+        return passthrough.open(node, stays: file.staysBacked) { file.complete ? try? fileSystem.withBacking(node, $0) : nil }
+    }
+
+    /// Counts an open for reading of a file that the kernel has registered still. nil where it has not.
+    func reopen(_ node: NodeID) throws(FSError) -> (file: OpenedFile, backing: Int32)? {
+        guard handshake.hasPassthrough, let backing = passthrough.reopen(node) else { return nil }
+        do throws(FSError) {
+            return (try fileSystem.reopen(node), backing)
+        } catch {
+            passthrough.close(node)
+            throw error
+        }
     }
 
     func release(_ node: NodeID, handle: UInt64) {
         if handshake.hasPassthrough { passthrough.close(node) }
         fileSystem.release(node, handle: handle)
+    }
+
+    func forget(_ node: NodeID, count: UInt64) {
+        if handshake.hasPassthrough { passthrough.forget(node) }
+        fileSystem.forget(node, count: count)
     }
 }

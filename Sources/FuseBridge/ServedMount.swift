@@ -53,6 +53,7 @@ final class ServedMount: @unchecked Sendable {
     }
 
     var handshake: InitHandshake { connection.pointee.handshake }
+    var passthrough: PassthroughTable { connection.pointee.passthrough }
 
     private static func makeSession(_ profile: FuseSession.Profile, userData: UnsafeMutableRawPointer) throws(MountError) -> OpaquePointer {
         var operations = FuseAdapter.operations(for: profile)

@@ -191,6 +191,7 @@ fileprivate final class Forgetting: Sendable {
     /// The root is always known, and nothing below it means that no name is remembered.
     func othersChanged() {
         guard let tree = tree.withLock({ $0 }) else { return }
+        tree.closeUnused()
         if tree.knownNodes > 1 { invalidation.names() }
         for directory in tree.takeListedDirectories() { invalidation.listing(of: directory) }
     }

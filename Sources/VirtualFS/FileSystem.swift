@@ -31,9 +31,13 @@ public protocol FileSystem: ChangingOperations {
     func open(_ node: NodeID, flags: Int32) throws(FSError) -> Answer<OpenedFile>
     func coldOpen(_ node: NodeID, flags: Int32) async throws(FSError) -> OpenedFile
 
-    /// A descriptor with the whole content of a file that `open` called `complete`, for kernel passthrough.
-    /// nil where it has gone meanwhile.
-    func backing(_ node: NodeID) throws(FSError) -> OwnedDescriptor?
+    /// Hands `body` a descriptor with the whole content of a file that `open` called `complete`, for kernel passthrough; it is
+    /// valid until `body` returns. Returns what `body` does, nil where the content has gone meanwhile.
+    func withBacking(_ node: NodeID, _ body: (Int32) -> Int32) throws(FSError) -> Int32?
+
+    /// Opens a file for reading of which the kernel has kept what `withBacking` gave, because `OpenedFile.staysBacked` allowed it:
+    /// as `open`, but nothing is opened below.
+    func reopen(_ node: NodeID) throws(FSError) -> OpenedFile
 
     /// Fills `buffer` from `offset`; a count short of the buffer means the end of the file.
     func read(_ node: NodeID, handle: UInt64, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Answer<Int>
@@ -181,13 +185,18 @@ public struct OpenedFile: Sendable {
 
     public var handle: UInt64
     public var caching: Caching
-    /// The whole content is one local file, so `backing` can hand it to the kernel, for writing too where it was opened so.
+    /// The whole content is one local file, so `withBacking` can hand it to the kernel, for writing too where it was opened so.
     public var complete: Bool
 
-    public init(handle: UInt64 = 0, caching: Caching, complete: Bool = false) {
+    /// What `withBacking` gives may stay open after the last close, until the kernel is told to forget names. False for an open that
+    /// writes: what changes is closed when it is closed.
+    public var staysBacked: Bool
+
+    public init(handle: UInt64 = 0, caching: Caching, complete: Bool = false, staysBacked: Bool = false) {
         self.handle = handle
         self.caching = caching
         self.complete = complete
+        self.staysBacked = staysBacked
     }
 }
 

@@ -143,13 +143,14 @@ extension LarderFileSystem {
         return .ready(OpenedFile(caching: .keep))
     }
 
-    func backingOfSynthetic(_ id: NodeID) throws(FSError) -> OwnedDescriptor? {
+    func withSyntheticBacking(_ id: NodeID, _ body: (Int32) -> Int32) throws(FSError) -> Int32? {
         guard case .blob(let digest, _) = try synthetic.node(id) else { return nil }
         do {
             guard let blob = try library.store.openBlob(digest) else { return nil }
+            defer { extendLifetime(blob) }
             // As for a file of an image: not evicted while the kernel reads it.
             blob.holdInUse()
-            return blob
+            return body(blob.raw)
         } catch {
             throw report(error, "open")
         }

@@ -134,17 +134,20 @@ public final class LarderFileSystem: FileSystem {
         return .ready(OpenedFile(caching: .keep, complete: content.hasObject(node.ordinal)))
     }
 
-    public func backing(_ node: NodeID) throws(FSError) -> OwnedDescriptor? {
-        if node.isLive { return try live(node).backing(node) }
-        if node.serial == SyntheticTable.serial { return try backingOfSynthetic(node) }
+    public func reopen(_ node: NodeID) throws(FSError) -> OpenedFile { try live(node).reopen(node) }
+
+    public func withBacking(_ node: NodeID, _ body: (Int32) -> Int32) throws(FSError) -> Int32? {
+        if node.isLive { return try live(node).withBacking(node, body) }
+        if node.serial == SyntheticTable.serial { return try withSyntheticBacking(node, body) }
         guard let tree = trees[node.serial] else { throw .stale }
         guard let content = tree.content else { return nil }
         try Self.check(node, content)
         do {
             guard let object = try content.openObject(node.ordinal) else { return nil }
+            defer { extendLifetime(object) }
             // The kernel keeps this open file for as long as it reads from it: so long nobody evicts it.
             object.holdInUse()
-            return object
+            return body(object.raw)
         } catch {
             throw report(error, "open")
         }

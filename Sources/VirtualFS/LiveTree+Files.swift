@@ -28,9 +28,27 @@ extension LiveTree {
         }
     }
 
+    public func reopen(_ node: NodeID) throws(FSError) -> OpenedFile {
+        guard nodes.opened(node) != nil else { throw .stale }
+        nodes.backed(node)
+        return opened(writes: false)
+    }
+
     private func opened(writes: Bool) -> OpenedFile {
         if writes { gate.openedForWriting() }
-        return OpenedFile(handle: writes ? Handle.writing : Handle.reading, caching: gate.lifetime > 0 ? .keep : .fresh, complete: true)
+        return OpenedFile(
+            handle: writes ? Handle.writing : Handle.reading, caching: gate.lifetime > 0 ? .keep : .fresh, complete: true,
+            staysBacked: !writes && keepsOpen)
+    }
+
+    /// What was open for reading may stay so for whoever opens it next. Its blocks are not freed meanwhile, so only as long as we hear of
+    /// whoever else may remove it.
+    private var keepsOpen: Bool { isPrivileged && gate.lifetime == .infinity }
+
+    /// Others have come who may remove what is open only for whoever opens it next.
+    public func closeUnused() {
+        // Of what is in use the same is opened again.
+        if isPrivileged { files.removeAll() }
     }
 
     public func create(
@@ -95,21 +113,22 @@ extension LiveTree {
 
     /// The kernel reads and writes by itself from here on and keeps the file alive. Our own descriptor stays for a while, for what
     /// still comes to us: one GETXATTR before the first write, and GETATTR after it.
-    public func backing(_ node: NodeID) throws(FSError) -> OwnedDescriptor? {
+    public func withBacking(_ node: NodeID, _ body: (Int32) -> Int32) throws(FSError) -> Int32? {
         let file = try contentFile(node, writing: false)
         defer { extendLifetime(file) }
-        files.remove(node)
-        recent.put(node, file)
+        if file.canWrite || !keepsOpen {
+            files.remove(node)
+            recent.put(node, file)
+        }
         nodes.backed(node)
-        do throws(SystemError) {
-            return try file.descriptor.duplicate()
-        } catch { throw .system(error.code) }
+        return body(file.raw)
     }
 
     public func release(_ node: NodeID, handle: UInt64) {
         if handle == Handle.writing { gate.closedAfterWriting() }
         guard nodes.closed(node) else { return }
-        files.remove(node)
         recent.remove(node)
+        if keepsOpen, files[node]?.canWrite == false { return }
+        files.remove(node)
     }
 }

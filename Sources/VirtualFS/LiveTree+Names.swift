@@ -34,6 +34,7 @@ extension LiveTree {
     public func forget(_ node: NodeID, count: UInt64) {
         guard node != root, LiveNumbers.tree(of: node) == number else { return }
         nodes.forget(node, count: count)
+        files.remove(node)
     }
 
     public func makeNode(

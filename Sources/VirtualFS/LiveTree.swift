@@ -22,7 +22,7 @@ public final class LiveTree: FileSystem {
     let rootFile: LiveFile
     let directories: LiveDescriptors
     let files: LiveDescriptors
-    /// Of files that the kernel has open itself: a few, for what it asks about one that was just made.
+    /// Of files that the kernel has open itself to write to: a few, for what it asks about one that was just made.
     let recent: LiveDescriptors
     /// What statx(2) calls the mount that the directory is on: a name that leads to another is not entered.
     let mount: UInt64
@@ -32,9 +32,9 @@ public final class LiveTree: FileSystem {
     public struct Options: Sendable {
         /// Directory descriptors to keep for speed.
         public var directories = 128
-        /// File descriptors to keep for connections without passthrough.
+        /// File descriptors to keep of what is open and what was open for reading.
         public var files = 1024
-        /// File descriptors to keep for connections with passthrough.
+        /// File descriptors to keep of what the kernel has open itself for writing.
         public var recent = 64
         /// False addresses by path even where handles could be used.
         public var usesHandles = true

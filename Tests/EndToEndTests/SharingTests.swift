@@ -55,6 +55,28 @@ extension EndToEnd {
             #expect(try Files.read("\(larder.mountPoint)/caches/c/order") == "holder\nwriter\n")
         }
 
+        /// The daemon holds on to what was read lately, until somebody comes who may remove it.
+        @Test func whatARunRemovesIsNotHeldByTheMount() throws {
+            let cache = "\(larder.mountPoint)/caches/c"
+            try Program.check(["sh", "-ec", "mkdir \(cache); echo kept >\(cache)/f; echo too >\(cache)/g; cat \(cache)/f \(cache)/g"])
+            func held(_ suffix: String) -> [String] {
+                let daemon = larder.daemon?.pid ?? 0
+                let descriptors = (try? Program.check(["find", "/proc/\(daemon)/fd", "-printf", "%l\n"]))?.split(separator: "\n").map(String.init) ?? []
+                return descriptors.filter { $0.contains("/caches/c/instances/") && $0.hasSuffix(suffix) }
+            }
+            // Nobody else has it once the change by path is a second ago.
+            if larder.log.contains("passthrough=true") {
+                #expect(Wait.until(30) {
+                    _ = try? Program.check(["cat", "\(cache)/f", "\(cache)/g"])
+                    return !held("/f").isEmpty && !held("/g").isEmpty
+                }, "nothing stays open: this test would prove nothing")
+            }
+            try Program.check(["rm", "\(cache)/g"])
+            #expect(Wait.until(30) { held("/g").isEmpty && held("/g (deleted)").isEmpty })
+            #expect(try run([mounting("c")], "rm \(scratch)/target-c/f").wait().status == 0)
+            #expect(Wait.until(30) { held("/f").isEmpty && held("/f (deleted)").isEmpty })
+        }
+
         /// What somebody else writes is seen in a mount that had remembered it otherwise: names, absences, sizes, content.
         @Test func aMountSeesWhatARunWrites() throws {
             let cache = "\(larder.mountPoint)/caches/c"

@@ -128,9 +128,15 @@ final class MemoryFS: FileSystem {
 
     func coldOpen(_ node: NodeID, flags: Int32) async throws(FSError) -> OpenedFile { throw .unsupported }
 
-    func backing(_ node: NodeID) throws(FSError) -> OwnedDescriptor? {
+    func reopen(_ node: NodeID) throws(FSError) -> OpenedFile { throw .stale }
+
+    func withBacking(_ node: NodeID, _ body: (Int32) -> Int32) throws(FSError) -> Int32? {
         guard let path = try get(node).backing else { return nil }
-        do { return try .open(path, O_RDONLY) } catch { throw .io }
+        do throws(SystemError) {
+            let file = try OwnedDescriptor.open(path, O_RDONLY)
+            defer { extendLifetime(file) }
+            return body(file.raw)
+        } catch { throw .io }
     }
 
     func read(_ node: NodeID, handle: UInt64, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Answer<Int> {

@@ -162,12 +162,103 @@ struct PassthroughTests {
     @Test func passthroughCountsEndAtZero() {
         let table = PassthroughTable(device: -1, isWanted: true, logger: .init(label: "test"))
         let node = NodeID(serial: 1, ordinal: 2)
-        for _ in 0..<3 { #expect(table.open(node) { nil } == nil) }
+        for _ in 0..<3 { #expect(table.open(node, stays: true) { _ in nil } == nil) }
+        #expect(table.reopen(node) == nil)
         #expect(table.openFiles == 1)
         for _ in 0..<3 { table.close(node) }
         #expect(table.openFiles == 0)
         table.close(node)
-        #expect(table.openFiles == 0)
+        #expect(table.openFiles == 0 && table.stayingFiles == 0)
+    }
+
+    /// Without a device nothing can be registered, so this is done with a live mount's own.
+    @Test func whatStaysIsBounded() async throws {
+        try await withLiveMount { mount in
+            guard mount.session.hasPassthrough, mount.session.canForgetNames else { return }
+            _ = await shell("cd \(mount.below) && seq 6000 | xargs -n 1000 touch")
+            #expect(await shell("cd \(mount.path) && cat $(seq 6000) | wc -c").output == "0\n")
+            let kept = mount.session.stayingFiles
+            #expect(kept > 2000 && kept <= 4096)
+            // They are read again, some from what stayed, some anew.
+            _ = await shell("cd \(mount.below) && for f in $(seq 6000); do echo $f > $f; done")
+            mount.session.forgetNames()
+            #expect(mount.session.stayingFiles == 0)
+            let sum = await shell("cat $(seq -f '\(mount.below)/%.0f' 6000) | md5sum").output
+            for _ in 0..<2 { #expect(await shell("cat $(seq -f '\(mount.path)/%.0f' 6000) | md5sum").output == sum) }
+        }
+    }
+
+    @Test func aFileThatIsOpenedAgainAndAgainIsOneFile() async throws {
+        try await withLiveMount { mount in
+            guard mount.session.hasPassthrough, mount.session.canForgetNames else { return }
+            let (path, below) = (mount.path, mount.below)
+            _ = await shell("echo one > \(path)/f; cat \(path)/f")
+            try await settled(mount) { $0 == 1 }
+            // Written in place, appended to, cut, renamed, linked, made another's: what is open for reading sees it.
+            #expect(await shell("echo two > \(path)/f; cat \(path)/f").output == "two\n")
+            #expect(await shell("cat \(path)/f; echo more >> \(path)/f; cat \(path)/f; truncate -s 3 \(path)/f; cat \(path)/f").output == "two\ntwo\nmore\ntwo")
+            #expect(await shell("cat \(path)/f; ln \(path)/f \(path)/g; rm \(path)/f; cat \(path)/g; echo new > \(path)/h; mv \(path)/h \(path)/g; cat \(path)/g \(below)/g").output == "twotwonew\nnew\n")
+            #expect(await shell("chmod 755 \(path); cat \(path)/g; chmod 600 \(path)/g; chown 1:1 \(path)/g; setpriv --reuid 2 --clear-groups cat \(path)/g 2>/dev/null; setpriv --reuid 1 --clear-groups cat \(path)/g").output == "new\nnew\n")
+        }
+    }
+
+    /// A kept descriptor would hold its blocks.
+    @Test func whatIsRemovedFreesItsSpace() async throws {
+        try await withLiveMount { mount in
+            guard mount.session.hasPassthrough, mount.session.canForgetNames else { return }
+            let (path, below) = (mount.path, mount.below)
+            _ = await shell("dd if=/dev/zero of=\(path)/large bs=1M count=64 2>/dev/null; cat \(path)/large \(path)/large | wc -c")
+            try await settled(mount) { $0 == 1 }
+            #expect(Self.held(below) == ["large"])
+            _ = await shell("rm \(path)/large")
+            try await settled(mount) { $0 == 0 && Self.held(below) == [] }
+            // By somebody else, of whom we are told.
+            _ = await shell("echo > \(path)/other; cat \(path)/other")
+            try await settled(mount) { $0 == 1 }
+            _ = await shell("rm \(below)/other")
+            #expect(Self.held(below) == ["other (deleted)"])
+            mount.session.forgetNames()
+            mount.tree.closeUnused()
+            try await settled(mount) { $0 == 0 && Self.held(below) == [] }
+        }
+    }
+
+    /// execve(2) refuses what anybody has open for writing.
+    @Test func aProgramThatWasReadCanBeExecutedBelow() async throws {
+        try await withLiveMount { mount in
+            guard mount.session.hasPassthrough else { return }
+            _ = await shell("cp /bin/true \(mount.path)/program; cat \(mount.path)/program > /dev/null")
+            try await settled(mount) { $0 <= 1 }
+            #expect(await shell("\(mount.below)/program && \(mount.path)/program && \(mount.below)/program && echo ran").output == "ran\n")
+        }
+    }
+
+    @Test func withOthersNothingStays() async throws {
+        try await withLiveMount(gate: OthersGate()) { mount in
+            guard mount.session.hasPassthrough else { return }
+            _ = await shell("echo 1 > \(mount.path)/f; cat \(mount.path)/f \(mount.path)/f")
+            try await settled(mount) { $0 == 0 }
+        }
+    }
+
+    /// Files of the directory that this process has open.
+    private static func held(_ below: String) -> [String] {
+        (0..<20_000).compactMap { number in
+            var target = [CChar](repeating: 0, count: 4096)
+            let count = readlink("/proc/self/fd/\(number)", &target, target.count)
+            guard count > 0 else { return nil }
+            let path = String(decoding: target.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            return path.hasPrefix(below + "/") ? String(path.dropFirst(below.utf8.count + 1)) : nil
+        }
+    }
+
+    /// RELEASE and FORGET come when the kernel likes.
+    private func settled(_ mount: LiveMount, sourceLocation: SourceLocation = #_sourceLocation, _ isReached: (Int) -> Bool) async throws {
+        for _ in 0..<2000 {
+            if mount.session.openFiles == 0 && isReached(mount.session.stayingFiles) { return }
+            try await Task.sleep(for: .milliseconds(5))
+        }
+        Issue.record("\(mount.session.openFiles) files are open, \(mount.session.stayingFiles) stay", sourceLocation: sourceLocation)
     }
 }
 

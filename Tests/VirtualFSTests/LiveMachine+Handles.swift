@@ -13,7 +13,7 @@ extension LiveMachine {
             let (node, handle) = try live.open(path, flags: flags, mode: flags & O_CREAT != 0 ? mode : nil)
             live.handles[slot] = (node, handle)
             // As a connection with passthrough does after half of all opens.
-            if path.count % 2 == 0 { _ = try live.fixture.tree.backing(node) }
+            if path.count % 2 == 0 { _ = try live.fixture.tree.withBacking(node) { $0 } }
             return shown(try live.fixture.attributes(node))
         }
         var outcome = plain.run(path) { path in

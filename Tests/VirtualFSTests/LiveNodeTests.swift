@@ -134,7 +134,7 @@ import Testing
                 let (entry, file) = try fixture.create("f")
                 let node = entry.attributes.node
                 _ = try fixture.write(node, Array("before".utf8))
-                if backed { _ = try fixture.tree.backing(node) }
+                if backed { _ = try fixture.tree.withBacking(node) { $0 } }
                 if replacing {
                     try fixture.touch("other")
                     try fixture.rename("other", to: "f")

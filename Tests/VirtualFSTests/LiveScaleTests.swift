@@ -15,7 +15,7 @@ import Testing
         var most = 0
         for index in 0..<50_000 {
             let (entry, file) = try fixture.create("f\(index)")
-            if file.complete { _ = try fixture.tree.backing(entry.attributes.node) }
+            if file.complete { _ = try fixture.tree.withBacking(entry.attributes.node) { $0 } }
             open.append((entry.attributes.node, file.handle))
             if index % 5000 == 0 { most = max(most, try fixture.openDescriptors()) }
         }

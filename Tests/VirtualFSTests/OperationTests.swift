@@ -155,7 +155,7 @@ import Testing
                     case 6:
                         _ = try mount.fileSystem.readDirectory(node, from: number, wantsEntries: false) { _, _, _ in true }
                         _ = try await mount.fileSystem.coldReadDirectory(node, from: number, wantsEntries: false, limit: Int(number % 100))
-                    case 7: _ = try mount.fileSystem.backing(node)
+                    case 7: _ = try mount.fileSystem.withBacking(node) { $0 }
                     default:
                         _ = try? mount.attributeNames(node)
                         _ = try mount.attribute(node, "user.larder.digest")
