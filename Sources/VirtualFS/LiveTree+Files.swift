@@ -128,7 +128,8 @@ extension LiveTree {
         if handle == Handle.writing { gate.closedAfterWriting() }
         guard nodes.closed(node) else { return }
         recent.remove(node)
-        if keepsOpen, files[node]?.canWrite == false { return }
+        // Each has a number of its own below that: so many are kept at most, of all trees together.
+        if keepsOpen, let file = files[node], !file.canWrite, file.raw < keptBelow { return }
         files.remove(node)
     }
 }

@@ -22,6 +22,8 @@ public final class LiveTree: FileSystem {
     let rootFile: LiveFile
     let directories: LiveDescriptors
     let files: LiveDescriptors
+    /// Descriptors of what nobody has open are kept below this number: half of all that there may be.
+    let keptBelow: Int32
     /// Of files that the kernel has open itself to write to: a few, for what it asks about one that was just made.
     let recent: LiveDescriptors
     /// What statx(2) calls the mount that the directory is on: a name that leads to another is not entered.
@@ -76,6 +78,7 @@ public final class LiveTree: FileSystem {
         self.readAhead = readAhead
         habit = ListingHabit(learns: options.learnsListings)
         recent = LiveDescriptors(capacity: options.recent)
+        keptBelow = Int32(Self.descriptorLimit / 2)
         // Without passthrough every open file is served by us, and may be one that could not be opened again.
         files = LiveDescriptors(capacity: hasHandles ? options.files : max(options.files, Self.descriptorLimit / 2))
     }
