@@ -173,25 +173,22 @@ struct PassthroughTests {
 
     /// Without a device nothing can be registered, so this is done with a live mount's own.
     @Test func whatStaysIsBounded() async throws {
-        try await withLiveMount { mount in
-            guard mount.session.hasPassthrough, mount.session.canForgetNames else { return }
-            _ = await shell("cd \(mount.below) && seq 6000 | xargs -n 1000 touch")
-            #expect(await shell("cd \(mount.path) && cat $(seq 6000) | wc -c").output == "0\n")
+        try await withStaying { mount, path, below in
+            _ = await shell("cd \(below) && seq 6000 | xargs -n 1000 touch")
+            #expect(await shell("cd \(path) && cat $(seq 6000) | wc -c").output == "0\n")
             let kept = mount.session.stayingFiles
             #expect(kept > 2000 && kept <= 4096)
             // They are read again, some from what stayed, some anew.
-            _ = await shell("cd \(mount.below) && for f in $(seq 6000); do echo $f > $f; done")
+            _ = await shell("cd \(below) && for f in $(seq 6000); do echo $f > $f; done")
             mount.session.forgetNames()
             #expect(mount.session.stayingFiles == 0)
-            let sum = await shell("cat $(seq -f '\(mount.below)/%.0f' 6000) | md5sum").output
-            for _ in 0..<2 { #expect(await shell("cat $(seq -f '\(mount.path)/%.0f' 6000) | md5sum").output == sum) }
+            let sum = await shell("cat $(seq -f '\(below)/%.0f' 6000) | md5sum").output
+            for _ in 0..<2 { #expect(await shell("cat $(seq -f '\(path)/%.0f' 6000) | md5sum").output == sum) }
         }
     }
 
     @Test func aFileThatIsOpenedAgainAndAgainIsOneFile() async throws {
-        try await withLiveMount { mount in
-            guard mount.session.hasPassthrough, mount.session.canForgetNames else { return }
-            let (path, below) = (mount.path, mount.below)
+        try await withStaying { mount, path, below in
             _ = await shell("echo one > \(path)/f; cat \(path)/f")
             try await settled(mount) { $0 == 1 }
             // Written in place, appended to, cut, renamed, linked, made another's: what is open for reading sees it.
@@ -204,9 +201,7 @@ struct PassthroughTests {
 
     /// A kept descriptor would hold its blocks.
     @Test func whatIsRemovedFreesItsSpace() async throws {
-        try await withLiveMount { mount in
-            guard mount.session.hasPassthrough, mount.session.canForgetNames else { return }
-            let (path, below) = (mount.path, mount.below)
+        try await withStaying { mount, path, below in
             _ = await shell("dd if=/dev/zero of=\(path)/large bs=1M count=64 2>/dev/null; cat \(path)/large \(path)/large | wc -c")
             try await settled(mount) { $0 == 1 }
             #expect(Self.held(below) == ["large"])
@@ -238,6 +233,14 @@ struct PassthroughTests {
             guard mount.session.hasPassthrough else { return }
             _ = await shell("echo 1 > \(mount.path)/f; cat \(mount.path)/f \(mount.path)/f")
             try await settled(mount) { $0 == 0 }
+        }
+    }
+
+    /// A mount where what was read stays open; says so where the kernel has no such thing.
+    private func withStaying(_ body: (LiveMount, String, String) async throws -> Void) async throws {
+        try await withLiveMount { mount in
+            guard mount.session.hasPassthrough, mount.session.canForgetNames else { return print("SKIPPED: needs passthrough and Linux 6.16") }
+            try await body(mount, mount.path, mount.below)
         }
     }
 
