@@ -19,6 +19,7 @@ _Static_assert(sizeof(struct larder_handle) == 32, "an identity is four words");
 
 const int larder_o_tmpfile = O_TMPFILE;
 const int larder_o_noatime = O_NOATIME;
+const int larder_o_direct = O_DIRECT;
 
 static int outcome(long result) { return result < 0 ? -errno : (int)result; }
 

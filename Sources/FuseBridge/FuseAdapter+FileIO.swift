@@ -17,7 +17,7 @@ extension FuseAdapter {
         let flags = info?.pointee.flags ?? 0
         guard flags & (O_ACCMODE | O_TRUNC) == O_RDONLY else { return openToWrite(request, mount, node, flags) }
         do throws(FSError) {
-            if let (file, backing) = try mount.reopen(node) { return request.reply(file, of: node, backing: backing) }
+            if let (file, way) = try mount.reopen(node) { return request.reply(file, of: node, way) }
             switch try mount.fileSystem.open(node, flags: flags) {
             case .ready(let file): request.reply(file, of: node)
             case .cold:

@@ -88,9 +88,9 @@ extension FuseRequest {
     }
 
     /// An open that `FuseConnection.reopen` has counted.
-    consuming func reply(_ file: OpenedFile, of node: NodeID, backing: Int32) {
+    consuming func reply(_ file: OpenedFile, of node: NodeID, _ way: PassthroughTable.Way) {
         let connection = connection
-        let out = larder_fuse_open_out(fh: file.handle, open_flags: FileFlags.passthrough, backing_id: backing)
+        let out = larder_fuse_open_out(file, way)
         if !send(out) { connection.pointee.release(node, handle: file.handle) }
     }
 
@@ -119,18 +119,22 @@ extension FuseRequest {
 extension FuseConnection {
     /// Counts an open and says how the kernel is to treat the file. `release` takes it back.
     fileprivate func opened(_ file: OpenedFile, _ node: NodeID) -> larder_fuse_open_out {
-        var out = larder_fuse_open_out(fh: file.handle, open_flags: 0, backing_id: 0)
-        switch file.caching {
-        case .direct: out.open_flags = FileFlags.direct
-        case .keep, .fresh:
-            if let backing = openForPassthrough(node, file) {
-                out.open_flags = FileFlags.passthrough
-                out.backing_id = backing
-            } else if file.caching == .keep {
-                out.open_flags = FileFlags.keepCache
-            }
+        guard file.caching != .direct else {
+            return larder_fuse_open_out(fh: file.handle, open_flags: FileFlags.direct, backing_id: 0)
         }
-        return out
+        return larder_fuse_open_out(file, open(node, file))
+    }
+}
+
+extension larder_fuse_open_out {
+    fileprivate init(_ file: OpenedFile, _ way: PassthroughTable.Way) {
+        self.init(fh: file.handle, open_flags: 0, backing_id: 0)
+        switch way {
+        case .below(let backing): (open_flags, backing_id) = (FileFlags.passthrough, backing)
+        case .pages(let hold):
+            let keeps = file.caching == .keep || (file.caching == .keepUnlessBacked && hold)
+            if keeps { open_flags = FileFlags.keepCache }
+        }
     }
 }
 

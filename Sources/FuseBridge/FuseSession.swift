@@ -65,7 +65,8 @@ public final class FuseSession: Sendable {
     }
 
     /// Makes the kernel ask again for every name that it remembers, and with the name for the attributes, present names and
-    /// absent ones. What is reached without a name (an open file, a working directory) keeps its attributes until it is.
+    /// absent ones; and of open files that can be changed for their attributes and content. A working directory keeps its attributes
+    /// until it is reached by a name.
     ///
     /// Cheap, however much is remembered. Must not be called from an operation of the filesystem. Without effect where
     /// `canForgetNames` is false, and after the end.

@@ -18,13 +18,29 @@ import VirtualFS
 /// A registration may outlive the last close, so that opening the file again costs next to nothing. Its content then stays on the
 /// disk whoever removes it, so it ends when the kernel forgets the inode, when others come who may remove it, and when there are
 /// too many. Only one whose file is open for reading is kept: a program that somebody has open for writing cannot be executed.
+///
+/// And so it may be remembered that a file was read through the page cache: then its pages still hold. The next open that wants it
+/// otherwise, as any that writes does, ends that; so do an hour, after which reading shall show below again (what was not used for
+/// long is removed, and the disk keeps account of its own reads only), and everything that ends a registration.
 final class PassthroughTable: Sendable {
+    /// How an open file is read and written.
+    enum Way: Equatable {
+        /// By the kernel, from the file that it knows by this number.
+        case below(Int32)
+        /// By us, through the page cache; `hold`: all that has changed since a page was read has changed there, too.
+        case pages(hold: Bool)
+    }
+
     private struct Opens {
         /// The kernel's name for the registration; 0 where the inode is served by us.
         var backing: Int32
         var count: UInt32
         /// It outlives the last close.
         var stays: Bool
+        /// When the first of these opens was, in nanoseconds (`CoarseClock`).
+        let since: UInt64
+
+        var way: Way { backing > 0 ? .below(backing) : .pages(hold: true) }
     }
 
     private struct Shard {
@@ -40,43 +56,48 @@ final class PassthroughTable: Sendable {
     private let shards = InlineArray<64, Mutex<Shard>> { _ in Mutex(Shard()) }
     private let isOn: Atomic<Bool>
     private let device: Int32
+    private let pageAge: UInt64
     private let logger: Logger
 
-    /// `device` is the FUSE device of the mount, open as long as the table is used.
-    init(device: Int32, isWanted: Bool, logger: Logger) {
+    /// - Parameters:
+    ///   - device: the FUSE device of the mount, open as long as the table is used.
+    ///   - pageAge: nanoseconds for which it is remembered that pages hold.
+    init(device: Int32, isWanted: Bool, pageAge: UInt64 = 3_600_000_000_000, logger: Logger) {
         self.device = device
+        self.pageAge = pageAge
         self.logger = logger
         isOn = Atomic(isWanted)
     }
 
-    /// Counts an open. Returns the backing id to answer with, or nil where the file is to be served by us.
+    /// Counts an open, and says how it is to be answered.
     /// `withBacking` is to call what it is given with a descriptor of the whole content, if this open may start passthrough.
-    /// `stays`: a registration may outlive the last close.
-    func open(_ node: NodeID, stays: Bool, withBacking: ((Int32) -> Int32) -> Int32?) -> Int32? {
+    /// `stays`: it may be remembered after the last close.
+    func open(_ node: NodeID, stays: Bool, withBacking: ((Int32) -> Int32) -> Int32?) -> Way {
         shards[shard(node)].withLock { shard in
-            if var present = shard.opens[node] {
+            if var present = shard.opens[node], present.count > 0 || present.backing > 0 {
                 present.count += 1
                 present.stays = present.stays && stays
                 shard.opens[node] = present
-                return present.backing > 0 ? present.backing : nil
+                return present.way
             }
-            var isForReading = false
+            var isForReading = true
             let id = !isOn.load(ordering: .relaxed) ? 0 : withBacking { file in
                 isForReading = fcntl(file, F_GETFL) & O_ACCMODE == O_RDONLY
                 return register(file)
             } ?? 0
-            shard.opens[node] = Opens(backing: id, count: 1, stays: stays && id > 0 && isForReading)
-            return id > 0 ? id : nil
+            shard.opens[node] = Opens(backing: max(id, 0), count: 1, stays: stays && isForReading, since: CoarseClock.nanoseconds)
+            return id > 0 ? .below(id) : .pages(hold: false)
         }
     }
 
-    /// Counts one more open of a registration that stays, and returns its backing id; nil where there is none.
-    func reopen(_ node: NodeID) -> Int32? {
+    /// Counts one more open of what stays, or is open by those who let it; nil where it has to be opened as if for the first time.
+    func reopen(_ node: NodeID) -> Way? {
         shards[shard(node)].withLock { shard in
             guard var present = shard.opens[node], present.stays else { return nil }
+            guard present.backing > 0 || CoarseClock.nanoseconds - present.since < pageAge else { return nil }
             present.count += 1
             shard.opens[node] = present
-            return present.backing
+            return present.way
         }
     }
 
@@ -98,22 +119,23 @@ final class PassthroughTable: Sendable {
         }
     }
 
-    /// Ends every registration that nobody uses, and lets those that are used end with their last close.
-    func forgetStaying() {
-        for number in 0..<Self.shardCount {
+    /// Ends what nobody uses, and lets the rest end with its last close. Returns what is open.
+    func forgetStaying() -> [NodeID] {
+        (0..<Self.shardCount).flatMap { number in
             shards[number].withLock { shard in
                 for node in Array(shard.opens.keys) {
                     if shard.opens[node]?.count == 0 { end(node, in: &shard) } else { shard.opens[node]?.stays = false }
                 }
                 shard.staying = []
                 shard.next = 0
+                return Array(shard.opens.keys)
             }
         }
     }
 
     /// Files with at least one open.
     var openFiles: Int { count { $0.count > 0 } }
-    /// Registrations that nobody uses.
+    /// Those that are only remembered.
     var stayingFiles: Int { count { $0.count == 0 } }
 
     private func count(_ isCounted: (Opens) -> Bool) -> Int {
@@ -167,20 +189,22 @@ final class PassthroughTable: Sendable {
 extension FuseConnection {
     /// Counts an open, and says how. The kernel opens the backing file with the caller's flags and our rights; set-id bits and
     /// file capabilities it has taken off before a write, by SETATTR and REMOVEXATTR.
-    func openForPassthrough(_ node: NodeID, _ file: OpenedFile) -> Int32? {
-        guard handshake.hasPassthrough else { return nil }
-        return passthrough.open(node, stays: file.staysBacked) { file.complete ? try? fileSystem.withBacking(node, $0) : nil }
+    func open(_ node: NodeID, _ file: OpenedFile) -> PassthroughTable.Way {
+        guard handshake.hasPassthrough else { return .pages(hold: true) }
+        return passthrough.open(node, stays: file.stays) { file.complete ? try? fileSystem.withBacking(node, $0) : nil }
     }
 
-    /// Counts an open for reading of a file that the kernel has registered still. nil where it has not.
-    func reopen(_ node: NodeID) throws(FSError) -> (file: OpenedFile, backing: Int32)? {
-        guard handshake.hasPassthrough, let backing = passthrough.reopen(node) else { return nil }
+    /// Counts an open for reading of a file that is remembered as it was read before. nil where it is not.
+    func reopen(_ node: NodeID) throws(FSError) -> (file: OpenedFile, way: PassthroughTable.Way)? {
+        guard handshake.hasPassthrough, let way = passthrough.reopen(node) else { return nil }
         do throws(FSError) {
-            return (try fileSystem.reopen(node), backing)
+            if let file = try fileSystem.reopen(node, isBacked: way != .pages(hold: true)) { return (file, way) }
         } catch {
             passthrough.close(node)
             throw error
         }
+        passthrough.close(node)
+        return nil
     }
 
     func release(_ node: NodeID, handle: UInt64) {

@@ -71,7 +71,7 @@ final class ServedMount: @unchecked Sendable {
 
     func forgetNames() { connection.pointee.forgetNames() }
 
-    func forgetListing(of directory: NodeID) { connection.pointee.forgetListing(of: directory) }
+    func forgetListing(of directory: NodeID) { connection.pointee.forgetContent(of: directory) }
 
     /// Returns when the mount has gone and every request has its answer.
     func serve(threads count: Int, logger: Logger, onReady: () -> Void) throws(MountError) {

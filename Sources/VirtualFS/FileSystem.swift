@@ -35,9 +35,9 @@ public protocol FileSystem: ChangingOperations {
     /// valid until `body` returns. Returns what `body` does, nil where the content has gone meanwhile.
     func withBacking(_ node: NodeID, _ body: (Int32) -> Int32) throws(FSError) -> Int32?
 
-    /// Opens a file for reading of which the kernel has kept what `withBacking` gave, because `OpenedFile.staysBacked` allowed it:
-    /// as `open`, but nothing is opened below.
-    func reopen(_ node: NodeID) throws(FSError) -> OpenedFile
+    /// Opens a file for reading as it was read before, because `OpenedFile.stays` allowed it: as `open`, but nothing is opened below.
+    /// `isBacked`: the kernel has kept what `withBacking` gave; otherwise it has pages of the file. nil where these may be outdated.
+    func reopen(_ node: NodeID, isBacked: Bool) throws(FSError) -> OpenedFile?
 
     /// Fills `buffer` from `offset`; a count short of the buffer means the end of the file.
     func read(_ node: NodeID, handle: UInt64, at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(FSError) -> Answer<Int>
@@ -177,6 +177,8 @@ public struct OpenedFile: Sendable {
     public enum Caching: Sendable {
         /// The page cache of an earlier open still holds.
         case keep
+        /// It holds unless the kernel has read and written below by itself since.
+        case keepUnlessBacked
         /// Others may have changed the content since: the page cache starts empty.
         case fresh
         /// Content has no fixed size or changes with every open (`metrics`): every read comes to us.
@@ -188,15 +190,15 @@ public struct OpenedFile: Sendable {
     /// The whole content is one local file, so `withBacking` can hand it to the kernel, for writing too where it was opened so.
     public var complete: Bool
 
-    /// What `withBacking` gives may stay open after the last close, until the kernel is told to forget names. False for an open that
-    /// writes: what changes is closed when it is closed.
-    public var staysBacked: Bool
+    /// After the last close what `withBacking` gave may stay open, or pages be kept, until the kernel is told to forget names. False for
+    /// an open that writes: what changes is closed when it is closed.
+    public var stays: Bool
 
-    public init(handle: UInt64 = 0, caching: Caching, complete: Bool = false, staysBacked: Bool = false) {
+    public init(handle: UInt64 = 0, caching: Caching, complete: Bool = false, stays: Bool = false) {
         self.handle = handle
         self.caching = caching
         self.complete = complete
-        self.staysBacked = staysBacked
+        self.stays = stays
     }
 }
 

@@ -134,7 +134,9 @@ public final class LarderFileSystem: FileSystem {
         return .ready(OpenedFile(caching: .keep, complete: content.hasObject(node.ordinal)))
     }
 
-    public func reopen(_ node: NodeID) throws(FSError) -> OpenedFile { try live(node).reopen(node) }
+    public func reopen(_ node: NodeID, isBacked: Bool) throws(FSError) -> OpenedFile? {
+        try live(node).reopen(node, isBacked: isBacked)
+    }
 
     public func withBacking(_ node: NodeID, _ body: (Int32) -> Int32) throws(FSError) -> Int32? {
         if node.isLive { return try live(node).withBacking(node, body) }

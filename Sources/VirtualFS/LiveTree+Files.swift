@@ -11,6 +11,10 @@ extension LiveTree {
         static let writing: UInt64 = 3
     }
 
+    /// A file of up to so many bytes is read through the page cache as long as nobody else can change it: the kernel takes a file that it
+    /// reads below by itself for one whose access time has changed, and asks for its attributes after every read.
+    static let pagedSize: Int64 = 128 << 10
+
     public func open(_ node: NodeID, flags: Int32) throws(FSError) -> Answer<OpenedFile> {
         guard let before = nodes.opened(node) else { throw .stale }
         let writes = flags & O_ACCMODE != O_RDONLY
@@ -19,7 +23,11 @@ extension LiveTree {
                 let file = LiveFile(try open(node, O_RDWR | O_TRUNC | O_NONBLOCK), canRead: true, canWrite: true)
                 files.put(node, file)
             } else if before == 0 || !isPrivileged {
-                _ = try contentFile(node, writing: writes)
+                let file = try contentFile(node, writing: writes)
+                defer { extendLifetime(file) }
+                if !writes, keepsOpen, flags & larder_o_direct == 0, try status(of: file.raw).size <= Self.pagedSize {
+                    return .ready(opened(writes: false, complete: false))
+                }
             }
             return .ready(opened(writes: writes))
         } catch {
@@ -28,17 +36,18 @@ extension LiveTree {
         }
     }
 
-    public func reopen(_ node: NodeID) throws(FSError) -> OpenedFile {
+    public func reopen(_ node: NodeID, isBacked: Bool) throws(FSError) -> OpenedFile? {
+        guard isBacked || keepsOpen else { return nil }
         guard nodes.opened(node) != nil else { throw .stale }
-        nodes.backed(node)
+        if isBacked { nodes.backed(node) }
         return opened(writes: false)
     }
 
-    private func opened(writes: Bool) -> OpenedFile {
+    private func opened(writes: Bool, complete: Bool = true) -> OpenedFile {
         if writes { gate.openedForWriting() }
         return OpenedFile(
-            handle: writes ? Handle.writing : Handle.reading, caching: gate.lifetime > 0 ? .keep : .fresh, complete: true,
-            staysBacked: !writes && keepsOpen)
+            handle: writes ? Handle.writing : Handle.reading, caching: gate.lifetime > 0 ? .keepUnlessBacked : .fresh, complete: complete,
+            stays: !writes && keepsOpen)
     }
 
     /// What was open for reading may stay so for whoever opens it next. Its blocks are not freed meanwhile, so only as long as we hear of

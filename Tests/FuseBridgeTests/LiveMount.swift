@@ -85,6 +85,19 @@ final class TestGate: LiveGate {
     var lifetime: Double { .infinity }
 }
 
+/// Open, and others may change the directory from the moment when they come.
+final class CrowdedGate: LiveGate {
+    private let isAlone = Atomic(true)
+
+    func othersCome() { isAlone.store(false, ordering: .releasing) }
+    func othersLeave() { isAlone.store(true, ordering: .releasing) }
+    func admit() -> Bool { true }
+    func waitForAdmission() async throws(FSError) {}
+    func openedForWriting() {}
+    func closedAfterWriting() {}
+    var lifetime: Double { isAlone.load(ordering: .acquiring) ? .infinity : 0 }
+}
+
 /// Open, and others may change the directory at any time.
 struct OthersGate: LiveGate {
     func admit() -> Bool { true }

@@ -128,7 +128,7 @@ final class MemoryFS: FileSystem {
 
     func coldOpen(_ node: NodeID, flags: Int32) async throws(FSError) -> OpenedFile { throw .unsupported }
 
-    func reopen(_ node: NodeID) throws(FSError) -> OpenedFile { throw .stale }
+    func reopen(_ node: NodeID, isBacked: Bool) throws(FSError) -> OpenedFile? { throw .stale }
 
     func withBacking(_ node: NodeID, _ body: (Int32) -> Int32) throws(FSError) -> Int32? {
         guard let path = try get(node).backing else { return nil }

@@ -162,13 +162,47 @@ struct PassthroughTests {
     @Test func passthroughCountsEndAtZero() {
         let table = PassthroughTable(device: -1, isWanted: true, logger: .init(label: "test"))
         let node = NodeID(serial: 1, ordinal: 2)
-        for _ in 0..<3 { #expect(table.open(node, stays: true) { _ in nil } == nil) }
+        for number in 0..<3 { #expect(table.open(node, stays: false) { _ in nil } == .pages(hold: number > 0)) }
         #expect(table.reopen(node) == nil)
         #expect(table.openFiles == 1)
         for _ in 0..<3 { table.close(node) }
         #expect(table.openFiles == 0)
         table.close(node)
         #expect(table.openFiles == 0 && table.stayingFiles == 0)
+    }
+
+    @Test func pagesThatStayAreGivenUpByWhoeverWantsTheFileOtherwise() {
+        let (table, node) = (PassthroughTable(device: -1, isWanted: true, logger: .init(label: "test")), NodeID(serial: 1, ordinal: 2))
+        #expect(table.open(node, stays: true) { _ in nil } == .pages(hold: false))
+        #expect(table.reopen(node) == .pages(hold: true))
+        // A writer beside readers goes their way, and after it nothing stays.
+        #expect(table.open(node, stays: false) { _ in 7 } == .pages(hold: true))
+        for _ in 0..<3 { table.close(node) }
+        #expect(table.stayingFiles == 0 && table.reopen(node) == nil)
+        // One after them goes its own.
+        #expect(table.open(node, stays: true) { _ in nil } == .pages(hold: false))
+        table.close(node)
+        #expect(table.stayingFiles == 1)
+        #expect(table.open(node, stays: false) { _ in 7 } == .below(7))
+        table.close(node)
+        #expect(table.open(node, stays: true) { _ in nil } == .pages(hold: false))
+        #expect(table.forgetStaying() == [node])
+        #expect(table.reopen(node) == nil)
+        table.close(node)
+        #expect(table.openFiles == 0 && table.stayingFiles == 0)
+    }
+
+    @Test func pagesStayForAnHourAndRegistrationsLonger() {
+        let (pages, below) = (NodeID(serial: 1, ordinal: 2), NodeID(serial: 1, ordinal: 3))
+        let table = PassthroughTable(device: -1, isWanted: true, pageAge: 0, logger: .init(label: "test"))
+        let readable = Glibc.open("/dev/null", O_RDONLY)
+        defer { close(readable) }
+        #expect(table.open(pages, stays: true) { _ in nil } == .pages(hold: false))
+        #expect(table.open(below, stays: true) { _ in 7 } == .below(7))
+        for node in [pages, below] { table.close(node) }
+        #expect(table.reopen(pages) == nil)
+        #expect(table.open(pages, stays: true) { _ in nil } == .pages(hold: false))
+        #expect(table.reopen(below) == .below(7))
     }
 
     /// Without a device nothing can be registered, so this is done with a live mount's own.
@@ -196,6 +230,98 @@ struct PassthroughTests {
             #expect(await shell("cat \(path)/f; echo more >> \(path)/f; cat \(path)/f; truncate -s 3 \(path)/f; cat \(path)/f").output == "two\ntwo\nmore\ntwo")
             #expect(await shell("cat \(path)/f; ln \(path)/f \(path)/g; rm \(path)/f; cat \(path)/g; echo new > \(path)/h; mv \(path)/h \(path)/g; cat \(path)/g \(below)/g").output == "twotwonew\nnew\n")
             #expect(await shell("chmod 755 \(path); cat \(path)/g; chmod 600 \(path)/g; chown 1:1 \(path)/g; setpriv --reuid 2 --clear-groups cat \(path)/g 2>/dev/null; setpriv --reuid 1 --clear-groups cat \(path)/g").output == "new\nnew\n")
+        }
+    }
+
+    /// One OPEN for each time: what the kernel reads below by itself it would ask the attributes of after each read.
+    @Test func aSmallFileThatWasReadIsOnlyOpenedAgain() async throws {
+        try await withStaying { mount, path, below in
+            _ = await shell("seq 2000 > \(path)/f; cat \(path)/f; dd if=/dev/zero of=\(path)/large bs=1M count=1 2>/dev/null")
+            // A kernel that wants the memory forgets by itself: then it is tried again.
+            var requests: [String: UInt64] = [:]
+            for _ in 0..<20 where requests != ["OPEN": 5] {
+                _ = await shell("stat \(path)/f; cat \(path)/f")
+                requests = await mount.session.counted { _ = await shell("for i in 1 2 3 4 5; do cat \(path)/f; stat \(path)/f; done") }
+            }
+            #expect(requests == ["OPEN": 5])
+            // One that is not small is the kernel's.
+            #expect(await mount.session.counted { _ = await shell("cat \(path)/large \(path)/large") }["READ"] == nil)
+        }
+    }
+
+    /// Readers, writers and mappings of one small file, one beside the other and one after the other, below as above.
+    @Test func pagesNeverOutliveAChange() async throws {
+        try await withStaying { mount, path, below in
+            let output = await python(
+                """
+                import mmap, os, random
+                path, below = "\(path)/f", "\(below)/f"
+                source = random.Random(\(UInt32.random(in: 0...UInt32.max)))
+                open(path, "wb").write(b"x" * 9000)
+                held, differ, log = [], 0, []
+                def check(what):
+                    global differ
+                    real = open(below, "rb").read()
+                    seen = [open(path, "rb").read()] + [os.pread(f, 1 << 20, 0) for f, m in held] + [m[:] for f, m in held if m and len(m) == len(real)]
+                    if any(s != real for s in seen): differ += 1; print(what, log[-12:])
+                for step in range(3000):
+                    choice = source.randrange(9)
+                    log.append(choice)
+                    data, place = source.randbytes(source.randrange(1, 6000)), source.randrange(9000)
+                    if choice == 0 and len(held) < 4:
+                        f = os.open(path, os.O_RDONLY); held.append((f, mmap.mmap(f, 0, prot=mmap.PROT_READ) if source.random() < 0.5 and os.fstat(f).st_size else None))
+                    elif choice == 1 and held:
+                        f, m = held.pop(source.randrange(len(held)))
+                        if m: m.close()
+                        os.close(f)
+                    elif choice == 2: f = os.open(path, os.O_WRONLY); os.pwrite(f, data, place); os.close(f)
+                    elif choice == 3: f = os.open(path, os.O_WRONLY | os.O_APPEND); os.write(f, data[:500]); os.close(f)
+                    elif choice == 4: os.truncate(path, source.randrange(1, 12000))
+                    elif choice == 5:
+                        f = os.open(path, os.O_RDWR); m = mmap.mmap(f, 0); at = source.randrange(len(m)); m[at:at + 9] = b"mapped..."[:len(m) - at]; m.flush()
+                        if source.random() < 0.5: m.close(); os.close(f)
+                        else: held.append((f, m))
+                    elif choice == 6: open(path, "wb").write(data)
+                    elif choice == 7: os.chmod(path, source.choice([0o600, 0o644])); os.utime(path, ns=(10**9, source.randrange(10**18)))
+                    elif choice == 8:
+                        new = open(path + ".new", "wb"); new.write(data); new.close()
+                        for f, m in held:
+                            if m: m.close()
+                            os.close(f)
+                        held.clear(); os.rename(path + ".new", path)
+                    check(step)
+                print("differ", differ)
+                """)
+            #expect(output == "differ 0\n")
+        }
+    }
+
+    /// Who has a small file open when others come reads what they write from then on, and so does whoever opens it while they are there or
+    /// when they have left.
+    @Test func whatIsOpenWhenOthersComeShowsTheirChanges() async throws {
+        let gate = CrowdedGate()
+        try await withLiveMount(gate: gate) { mount in
+            guard mount.session.hasPassthrough, mount.session.canForgetNames else { return print("SKIPPED: needs passthrough and Linux 6.16") }
+            let (path, below) = (mount.path + "/f", mount.below + "/f")
+            _ = await shell("echo first > \(path); cat \(path) \(path)")
+            let held = open(path, O_RDONLY)
+            defer { close(held) }
+            #expect(await drained(held) == "first\n")
+            gate.othersCome()
+            mount.tree.closeUnused()
+            mount.session.forgetNames()
+            for text in ["second\n", "third, and longer\n", "four\n", "five\n"] {
+                _ = await shell("printf '\(text.dropLast())\\n' > \(below)")
+                #expect(await drained(held) == text)
+                #expect(await shell("cat \(path); stat -c %s \(path)").output == "\(text)\(text.utf8.count)\n")
+                #expect(await onThread { lseek(held, 0, SEEK_END) } == text.utf8.count)
+                #expect(await shell("stat -L -c %s /proc/$PPID/fd/\(held)").output == "\(text.utf8.count)\n")
+            }
+            gate.othersLeave()
+            mount.tree.closeUnused()
+            mount.session.forgetNames()
+            #expect(await shell("cat \(path)").output == "five\n")
+            #expect(await drained(held) == "five\n")
         }
     }
 

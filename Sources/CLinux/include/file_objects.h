@@ -22,6 +22,7 @@ struct larder_object {
 // Swift sees it no more than O_PATH.
 extern const int larder_o_tmpfile;
 extern const int larder_o_noatime;
+extern const int larder_o_direct;
 
 enum { LARDER_HANDLE_BYTES = 24 };
 
