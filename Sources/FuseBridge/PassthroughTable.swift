@@ -21,7 +21,7 @@ import VirtualFS
 ///
 /// And so it may be remembered that a file was read through the page cache: then its pages still hold. The next open that wants it
 /// otherwise, as any that writes does, ends that; so do an hour, after which reading shall show below again (what was not used for
-/// long is removed, and the disk keeps account of its own reads only), and everything that ends a registration.
+/// long is removed, and the disk keeps account of its own reads only), and what ends a registration. There may be one for each inode.
 final class PassthroughTable: Sendable {
     /// How an open file is read and written.
     enum Way: Equatable {
@@ -45,7 +45,7 @@ final class PassthroughTable: Sendable {
 
     private struct Shard {
         var opens: [NodeID: Opens] = [:]
-        /// What stays, oldest first from `next`; some have ended or are open again.
+        /// Registrations that stay, oldest first from `next`; some have ended or are open again.
         var staying: [NodeID] = []
         var next = 0
     }
@@ -108,7 +108,7 @@ final class PassthroughTable: Sendable {
             present.count -= 1
             shard.opens[node] = present
             guard present.count == 0 else { return }
-            if present.stays { stay(node, in: &shard) } else { end(node, in: &shard) }
+            if !present.stays { end(node, in: &shard) } else if present.backing > 0 { stay(node, in: &shard) }
         }
     }
 
