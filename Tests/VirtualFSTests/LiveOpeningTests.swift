@@ -7,7 +7,7 @@ import Testing
 /// Who reads a file's content for those who open it: the kernel from below, or the page cache.
 @Suite struct LiveOpeningTests {
     /// Whether it is to be read through the page cache.
-    private func isPaged(_ fixture: LiveFixture, size: Int64, flags: Int32 = O_RDONLY) throws -> Bool {
+    private func isPaged(_ fixture: LiveFixture, size: Int, flags: Int32 = O_RDONLY) throws -> Bool {
         let name = "f\(size)"
         let file = try OwnedDescriptor.open(fixture.path + "/" + name, O_CREAT | O_WRONLY, mode: 0o644)
         guard ftruncate(file.raw, size) == 0 else { throw SystemError("ftruncate") }
@@ -20,8 +20,8 @@ import Testing
     @Test func aSmallFileIsReadThroughThePageCache() throws {
         let fixture = try LiveFixture()
         #expect(try isPaged(fixture, size: 0))
-        #expect(try isPaged(fixture, size: LiveTree.pagedSize))
-        #expect(try !isPaged(fixture, size: LiveTree.pagedSize + 1))
+        #expect(try isPaged(fixture, size: Int(LiveTree.pagedSize)))
+        #expect(try !isPaged(fixture, size: Int(LiveTree.pagedSize) + 1))
     }
 
     @Test func whoeverWritesOrWantsNoPageCacheIsLeftToTheKernel() throws {
