@@ -48,9 +48,11 @@ import Testing
     }
 
     @Test func runnableTasksAreTheFourthWord() {
-        #expect(RunnableTasks.count("0.20 0.18 0.12 3/80 11206\n") == 3)
-        for text in ["", "0.20 0.18 0.12", "0.20 0.18 0.12 80 11206", "0.20 0.18 0.12 x/80 1", "0.20 0.18 0.12 -1/80 1"] {
-            #expect(RunnableTasks.count(text) == nil, "\(text)")
+        func count(_ text: String) -> Int? { Array(text.utf8).withUnsafeBytes { RunnableTasks.count($0) } }
+        #expect(count("0.20 0.18 0.12 3/80 11206\n") == 3)
+        #expect(count("120.20 0.18 0.12 1234/80 11206\n") == 1234)
+        for text in ["", "0.20 0.18 0.12", "0.20 0.18 0.12 80 11206", "0.20 0.18 0.12 x/80 1", "0.20 0.18 0.12 -1/80 1", "0.20 0.18 0.12 /80", "1 2 3 99999999999/1"] {
+            #expect(count(text) == nil, "\(text)")
         }
     }
 
