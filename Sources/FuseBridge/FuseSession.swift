@@ -68,7 +68,7 @@ public final class FuseSession: Sendable {
     /// absent ones; and of open files that can be changed for their attributes and content. A working directory keeps its attributes
     /// until it is reached by a name.
     ///
-    /// Cheap, however much is remembered. Must not be called from an operation of the filesystem. Without effect where
+    /// Takes a moment for each file that is open or that is remembered to have been read, and none for names. Must not be called from an operation of the filesystem. Without effect where
     /// `canForgetNames` is false, and after the end.
     public func forgetNames() {
         guard case .running(let mount) = stage.withLock({ $0 }), mount.handshake.canForgetNames else { return }

@@ -195,8 +195,6 @@ struct PassthroughTests {
     @Test func pagesStayForAnHourAndRegistrationsLonger() {
         let (pages, below) = (NodeID(serial: 1, ordinal: 2), NodeID(serial: 1, ordinal: 3))
         let table = PassthroughTable(device: -1, isWanted: true, pageAge: 0, logger: .init(label: "test"))
-        let readable = Glibc.open("/dev/null", O_RDONLY)
-        defer { close(readable) }
         #expect(table.open(pages, stays: true) { _ in nil } == .pages(hold: false))
         #expect(table.open(below, stays: true) { _ in 7 } == .below(7))
         for node in [pages, below] { table.close(node) }
@@ -250,14 +248,16 @@ struct PassthroughTests {
         }
     }
 
-    /// Readers, writers and mappings of one small file, one beside the other and one after the other, below as above.
+    /// Readers, writers and mappings of one small file, one beside the other and one after the other, below as above. `LARDER_SEED`
+    /// repeats a run.
     @Test func pagesNeverOutliveAChange() async throws {
+        let seed = getenv("LARDER_SEED").flatMap { UInt64(String(cString: $0)) } ?? .random(in: 0...UInt64.max)
         try await withStaying { mount, path, below in
             let output = await python(
                 """
                 import mmap, os, random
                 path, below = "\(path)/f", "\(below)/f"
-                source = random.Random(\(UInt32.random(in: 0...UInt32.max)))
+                source = random.Random(\(seed))
                 open(path, "wb").write(b"x" * 9000)
                 held, differ, log = [], 0, []
                 def check(what):
@@ -293,7 +293,7 @@ struct PassthroughTests {
                     check(step)
                 print("differ", differ)
                 """)
-            #expect(output == "differ 0\n")
+            #expect(output == "differ 0\n", "seed \(seed)")
         }
     }
 
