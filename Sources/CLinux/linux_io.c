@@ -99,9 +99,11 @@ int64_t larder_blocks_read(void) {
 
 pid_t larder_thread(void) { return gettid(); }
 
-int larder_count_for_nothing(pid_t thread, int counts_for_nothing) {
+const int larder_policy_other = SCHED_OTHER, larder_policy_batch = SCHED_BATCH, larder_policy_idle = SCHED_IDLE;
+
+int larder_set_policy(pid_t thread, int policy) {
     const struct sched_param none = {0};
-    return sched_setscheduler(thread, counts_for_nothing ? SCHED_IDLE : SCHED_OTHER, &none);
+    return sched_setscheduler(thread, policy, &none);
 }
 
-int larder_counts_for_nothing(pid_t thread) { return sched_getscheduler(thread) == SCHED_IDLE; }
+int larder_policy(pid_t thread) { return sched_getscheduler(thread); }

@@ -10,7 +10,9 @@ import Synchronization
 ///
 /// Such a thread gets nearly nothing beside any other. So threads are that only while some processor has nothing to do, where whoever
 /// else comes finds his place, and for callers that may run on all processors: those of others may be crowded while some are idle. A
-/// thread of its own watches for it, because one that waits for its turn cannot.
+/// thread of its own watches for it, because one that waits for its turn cannot. At other times they wait until their caller sleeps
+/// (SCHED_BATCH), which he does at once if he waits for the answer: for the end of an open file, which nobody waits for, he is not pushed
+/// aside, and it is done with his next request.
 final class CallerPlacement: Sendable {
     /// Microseconds between two looks: how long a request may have to wait for a processor that somebody else came to.
     private static let period: useconds_t = 5_000
@@ -44,6 +46,7 @@ final class CallerPlacement: Sendable {
     /// For each thread that answers requests, once.
     func addThread() {
         let thread = ThreadPriority.thread
+        ThreadPriority.set(.batch, for: thread)
         threads.withLock { $0.append(thread) }
     }
 
@@ -57,7 +60,7 @@ final class CallerPlacement: Sendable {
 
     private func watch() {
         let own = ThreadPriority.thread
-        guard ThreadPriority.setCountsForNothing(own, true), ThreadPriority.setCountsForNothing(own, false), let tasks = try? RunnableTasks(),
+        guard ThreadPriority.set(.idle, for: own), ThreadPriority.set(.other, for: own), let tasks = try? RunnableTasks(),
             let processors = try? Processors.online().count, processors > 1
         else { return }
         while !isEnding.load(ordering: .relaxed) {
@@ -79,7 +82,6 @@ final class CallerPlacement: Sendable {
         // Looks since threads yielded last.
         var since = Self.enough
         while unasked < Self.patience && !isEnding.load(ordering: .relaxed) {
-            usleep(Self.period)
             unasked = wasAsked.exchange(false, ordering: .sequentiallyConsistent) ? 0 : unasked + 1
             guard let others = try? tasks.count() - 1 else { break }
             let caller = caller.load(ordering: .relaxed)
@@ -90,14 +92,15 @@ final class CallerPlacement: Sendable {
                 since = 0
             } else if since < Self.enough {
                 since += 1
-                ThreadPriority.letAllCount()
+                ThreadPriority.endIdle(as: .batch)
             }
+            usleep(Self.period)
         }
-        if since < Self.enough { ThreadPriority.letAllCount() }
+        if since < Self.enough { ThreadPriority.endIdle(as: .batch) }
     }
 
     private func letThreadsYield() {
-        for thread in threads.withLock({ $0 }) { ThreadPriority.setCountsForNothing(thread, true) }
+        for thread in threads.withLock({ $0 }) { ThreadPriority.set(.idle, for: thread) }
     }
 }
 

@@ -30,9 +30,9 @@ import Testing
     }
 
     /// However the looks have turned out meanwhile.
-    @Test(.timeLimit(.minutes(5))) func atTheEndThreadsCountAgain() throws {
+    @Test(.timeLimit(.minutes(5))) func atTheEndNoThreadIsIdle() throws {
         let placement = CallerPlacement()
-        let counts = Monitor<Bool?>(nil)
+        let policy = Monitor<ThreadPriority.Policy?>(nil)
         let thread = try DedicatedThread.start("test-caller") {
             placement.addThread()
             placement.start()
@@ -41,10 +41,10 @@ import Testing
                 usleep(500)
             }
             placement.finish()
-            counts.update { $0 = !ThreadPriority.countsForNothing(ThreadPriority.thread) }
+            policy.update { $0 = ThreadPriority.policy(of: ThreadPriority.thread) }
         }
         thread.join()
-        #expect(counts.read { $0 } == true)
+        #expect(policy.read { $0 } == .batch)
     }
 
     @Test(.timeLimit(.minutes(5))) func whatNobodyAskedEndsAtOnce() {

@@ -61,35 +61,49 @@ import Testing
         #expect(count >= 1)
     }
 
-    /// A thread has it from its maker, and is found though nobody knows of it.
-    @Test(.enabled(if: geteuid() == 0, "SKIPPED: the way back needs root")) func whatCountsForNothingCountsAgain() throws {
-        // Mounts of other tests let all threads count, too, now and then.
-        var counted: [Bool] = []
-        for _ in 0..<20 where counted != [true, false, false, true, true] { counted = try countsOfMakerAndMade() }
-        #expect(counted == [true, false, false, true, true])
+    @Test func aThreadHasThePolicyThatItWasGiven() throws {
+        let policies = Monitor<[ThreadPriority.Policy?]>([])
+        let thread = try DedicatedThread.start("test-policy") {
+            for policy in [ThreadPriority.Policy.batch, .other] {
+                ThreadPriority.set(policy, for: ThreadPriority.thread)
+                policies.update { $0.append(ThreadPriority.policy(of: ThreadPriority.thread)) }
+            }
+        }
+        thread.join()
+        #expect(policies.read { $0 } == [.batch, .other])
+        #expect(ThreadPriority.policy(of: .max) == nil)
     }
 
-    /// Of a thread, of it when it is to count for nothing, of one that it makes then; and of both when all are to count.
-    private func countsOfMakerAndMade() throws -> [Bool] {
-        let counted = Monitor<[Bool]>([])
+    /// A thread has it from its maker, and is found though nobody knows of it.
+    @Test(.enabled(if: geteuid() == 0, "SKIPPED: the way back needs root")) func noThreadStaysIdle() throws {
+        // Mounts of other tests let no thread be idle, too, now and then.
+        var policies: [ThreadPriority.Policy?] = []
+        for _ in 0..<20 where policies != [.other, .idle, .idle, .batch, .batch] { policies = try policiesOfMakerAndMade() }
+        #expect(policies == [.other, .idle, .idle, .batch, .batch])
+    }
+
+    /// Of a thread, of it when it is to be idle, of one that it makes then; and of both when none is to be idle.
+    private func policiesOfMakerAndMade() throws -> [ThreadPriority.Policy?] {
+        let policies = Monitor<[ThreadPriority.Policy?]>([])
         @Sendable func note() {
-            let counts = !ThreadPriority.countsForNothing(ThreadPriority.thread)
-            counted.update { $0.append(counts) }
+            let policy = ThreadPriority.policy(of: ThreadPriority.thread)
+            policies.update { $0.append(policy) }
         }
         let maker = try DedicatedThread.start("test-maker") {
+            ThreadPriority.set(.other, for: ThreadPriority.thread)
             note()
-            ThreadPriority.setCountsForNothing(ThreadPriority.thread, true)
+            ThreadPriority.set(.idle, for: ThreadPriority.thread)
             note()
             let made = try? DedicatedThread.start("test-made") {
                 note()
-                ThreadPriority.letAllCount()
+                ThreadPriority.endIdle(as: .batch)
                 note()
             }
             made?.join()
             note()
         }
         maker.join()
-        return counted.read { $0 }
+        return policies.read { $0 }
     }
 
     @Test func readingFromTheDiskIsSeen() throws {

@@ -34,8 +34,10 @@ int larder_processors_for(pid_t thread);
 int64_t larder_blocks_read(void);
 // The calling thread's number (gettid(2)).
 pid_t larder_thread(void);
-// SCHED_IDLE or SCHED_OTHER for a thread of this process. 0, or -1 with errno.
-int larder_count_for_nothing(pid_t thread, int counts_for_nothing);
-int larder_counts_for_nothing(pid_t thread);
+// Policies of sched(7) that are macros of _GNU_SOURCE.
+extern const int larder_policy_other, larder_policy_batch, larder_policy_idle;
+// Gives a thread of this process the policy; and which it has. -1 with errno.
+int larder_set_policy(pid_t thread, int policy);
+int larder_policy(pid_t thread);
 
 #endif
