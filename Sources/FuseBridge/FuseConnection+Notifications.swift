@@ -7,7 +7,7 @@ extension FuseConnection {
     /// Every name that the kernel remembers, and with it the attributes, is to be asked for again; what it has open only so that it can
     /// be opened again is closed; and of open files that can be changed it keeps neither attributes nor pages.
     func forgetNames() {
-        let open = passthrough.forgetStaying()
+        let open = openFiles.forgetStaying()
         let size = MemoryLayout<larder_fuse_out_header>.size
         var message = larder_fuse_out_header(len: UInt32(size), error: Int32(LARDER_FUSE_NOTIFY_INC_EPOCH), unique: 0)
         _ = write(device, &message, size)

@@ -14,20 +14,20 @@ struct FuseConnection: ~Copyable {
     let counters: FuseCounters
     let cold: ColdRequests
     let workers: WorkerPool
-    let passthrough: PassthroughTable
+    let openFiles: OpenFiles
     let requestLimit: UInt32
     let rings = RequestRings()
     /// The FUSE device, open as long as requests are answered.
     let device: Int32
 
     init(
-        fileSystem: any FileSystem, handshake: InitHandshake, counters: FuseCounters, passthrough: PassthroughTable,
+        fileSystem: any FileSystem, handshake: InitHandshake, counters: FuseCounters, openFiles: OpenFiles,
         requestLimit: UInt32, device: Int32
     ) {
         self.fileSystem = fileSystem
         self.handshake = handshake
         self.counters = counters
-        self.passthrough = passthrough
+        self.openFiles = openFiles
         self.requestLimit = requestLimit
         self.device = device
         cold = ColdRequests()

@@ -81,24 +81,22 @@ extension FuseRequest {
     consuming func reply(attributesOf entry: Entry) { _ = send(larder_fuse_attr_out(entry)) }
 
     consuming func reply(_ file: OpenedFile, of node: NodeID) {
-        let connection = connection
-        let out = connection.pointee.opened(file, node)
-        // The kernel sends no RELEASE for an open whose answer it did not take.
-        if !send(out) { connection.pointee.release(node, handle: file.handle) }
+        reply(file, of: node, connection.pointee.open(node, file))
     }
 
-    /// An open that `FuseConnection.reopen` has counted.
-    consuming func reply(_ file: OpenedFile, of node: NodeID, _ way: PassthroughTable.Way) {
+    /// An open that `FuseConnection` has counted.
+    consuming func reply(_ file: OpenedFile, of node: NodeID, _ way: OpenFiles.Way) {
         let connection = connection
-        let out = larder_fuse_open_out(file, way)
-        if !send(out) { connection.pointee.release(node, handle: file.handle) }
+        // The kernel sends no RELEASE for an open whose answer it did not take.
+        if !send(larder_fuse_open_out(file, way)) { connection.pointee.release(node, handle: file.handle) }
     }
 
     consuming func reply(created entry: Entry, _ file: OpenedFile) {
         let connection = connection
         let node = entry.attributes.node
         let out = larder_fuse_create_out(
-            entry: larder_fuse_entry_out(entry, number: connection.pointee.number(node)), open: connection.pointee.opened(file, node))
+            entry: larder_fuse_entry_out(entry, number: connection.pointee.number(node)),
+            open: larder_fuse_open_out(file, connection.pointee.open(node, file)))
         if !send(out) {
             connection.pointee.release(node, handle: file.handle)
             connection.pointee.fileSystem.forget(node, count: 1)
@@ -116,24 +114,18 @@ extension FuseRequest {
     }
 }
 
-extension FuseConnection {
-    /// Counts an open and says how the kernel is to treat the file. `release` takes it back.
-    fileprivate func opened(_ file: OpenedFile, _ node: NodeID) -> larder_fuse_open_out {
-        guard file.caching != .direct else {
-            return larder_fuse_open_out(fh: file.handle, open_flags: FileFlags.direct, backing_id: 0)
-        }
-        return larder_fuse_open_out(file, open(node, file))
-    }
-}
-
 extension larder_fuse_open_out {
-    fileprivate init(_ file: OpenedFile, _ way: PassthroughTable.Way) {
+    fileprivate init(_ file: OpenedFile, _ way: OpenFiles.Way) {
         self.init(fh: file.handle, open_flags: 0, backing_id: 0)
         switch way {
         case .below(let backing): (open_flags, backing_id) = (FileFlags.passthrough, backing)
         case .pages(let hold):
-            let keeps = file.caching == .keep || (file.caching == .keepUnlessBacked && hold)
-            if keeps { open_flags = FileFlags.keepCache }
+            switch file.caching {
+            case .direct: open_flags = FileFlags.direct
+            case .keep: open_flags = FileFlags.keepCache
+            case .keepUnlessBacked: if hold { open_flags = FileFlags.keepCache }
+            case .fresh: break
+            }
         }
     }
 }

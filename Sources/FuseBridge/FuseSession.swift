@@ -52,8 +52,8 @@ public final class FuseSession: Sendable {
     }
 
     /// Files that are open, and that the kernel has open only so that they can be opened again. 0 before and after `run`.
-    var openFiles: Int { running { $0.passthrough.openFiles } ?? 0 }
-    var stayingFiles: Int { running { $0.passthrough.stayingFiles } ?? 0 }
+    var openFiles: Int { running { $0.openFiles.openCount } ?? 0 }
+    var stayingFiles: Int { running { $0.openFiles.stayingCount } ?? 0 }
 
     private func running<Value>(_ body: (ServedMount) -> Value) -> Value? {
         if case .running(let mount) = stage.withLock({ $0 }) { body(mount) } else { nil }

@@ -26,7 +26,7 @@ final class ServedMount: @unchecked Sendable {
         connection.initialize(
             to: FuseConnection(
                 fileSystem: fileSystem, handshake: InitHandshake(patch: patch), counters: counters,
-                passthrough: PassthroughTable(device: device.descriptor.raw, isWanted: patch.wantsPassthrough, logger: logger),
+                openFiles: OpenFiles(device: device.descriptor.raw, isWanted: patch.wantsPassthrough, logger: logger),
                 requestLimit: options.requestLimit, device: device.descriptor.raw))
         do { session = try Self.makeSession(options.profile, userData: connection) } catch {
             Self.discard(connection)
@@ -53,7 +53,7 @@ final class ServedMount: @unchecked Sendable {
     }
 
     var handshake: InitHandshake { connection.pointee.handshake }
-    var passthrough: PassthroughTable { connection.pointee.passthrough }
+    var openFiles: OpenFiles { connection.pointee.openFiles }
 
     private static func makeSession(_ profile: FuseSession.Profile, userData: UnsafeMutableRawPointer) throws(MountError) -> OpaquePointer {
         var operations = FuseAdapter.operations(for: profile)

@@ -160,41 +160,41 @@ struct PassthroughTests {
     }
 
     @Test func passthroughCountsEndAtZero() {
-        let table = PassthroughTable(device: -1, isWanted: true, logger: .init(label: "test"))
+        let table = OpenFiles(device: -1, isWanted: true, logger: .init(label: "test"))
         let node = NodeID(serial: 1, ordinal: 2)
         for number in 0..<3 { #expect(table.open(node, stays: false) { _ in nil } == .pages(hold: number > 0)) }
         #expect(table.reopen(node) == nil)
-        #expect(table.openFiles == 1)
+        #expect(table.openCount == 1)
         for _ in 0..<3 { table.close(node) }
-        #expect(table.openFiles == 0)
+        #expect(table.openCount == 0)
         table.close(node)
-        #expect(table.openFiles == 0 && table.stayingFiles == 0)
+        #expect(table.openCount == 0 && table.stayingCount == 0)
     }
 
     @Test func pagesThatStayAreGivenUpByWhoeverWantsTheFileOtherwise() {
-        let (table, node) = (PassthroughTable(device: -1, isWanted: true, logger: .init(label: "test")), NodeID(serial: 1, ordinal: 2))
+        let (table, node) = (OpenFiles(device: -1, isWanted: true, logger: .init(label: "test")), NodeID(serial: 1, ordinal: 2))
         #expect(table.open(node, stays: true) { _ in nil } == .pages(hold: false))
         #expect(table.reopen(node) == .pages(hold: true))
         // A writer beside readers goes their way, and after it nothing stays.
         #expect(table.open(node, stays: false) { _ in 7 } == .pages(hold: true))
         for _ in 0..<3 { table.close(node) }
-        #expect(table.stayingFiles == 0 && table.reopen(node) == nil)
+        #expect(table.stayingCount == 0 && table.reopen(node) == nil)
         // One after them goes its own.
         #expect(table.open(node, stays: true) { _ in nil } == .pages(hold: false))
         table.close(node)
-        #expect(table.stayingFiles == 1)
+        #expect(table.stayingCount == 1)
         #expect(table.open(node, stays: false) { _ in 7 } == .below(7))
         table.close(node)
         #expect(table.open(node, stays: true) { _ in nil } == .pages(hold: false))
         #expect(table.forgetStaying() == [node])
         #expect(table.reopen(node) == nil)
         table.close(node)
-        #expect(table.openFiles == 0 && table.stayingFiles == 0)
+        #expect(table.openCount == 0 && table.stayingCount == 0)
     }
 
     @Test func pagesStayForAnHourAndRegistrationsLonger() {
         let (pages, below) = (NodeID(serial: 1, ordinal: 2), NodeID(serial: 1, ordinal: 3))
-        let table = PassthroughTable(device: -1, isWanted: true, pageAge: 0, logger: .init(label: "test"))
+        let table = OpenFiles(device: -1, isWanted: true, pageAge: 0, logger: .init(label: "test"))
         #expect(table.open(pages, stays: true) { _ in nil } == .pages(hold: false))
         #expect(table.open(below, stays: true) { _ in 7 } == .below(7))
         for node in [pages, below] { table.close(node) }

@@ -22,13 +22,17 @@ import VirtualFS
 /// And so it may be remembered that a file was read through the page cache: then its pages still hold. The next open that wants it
 /// otherwise, as any that writes does, ends that; so do an hour, after which reading shall show below again (what was not used for
 /// long is removed, and the disk keeps account of its own reads only), and what ends a registration. There may be one for each inode.
-final class PassthroughTable: Sendable {
+final class OpenFiles: Sendable {
     /// How an open file is read and written.
     enum Way: Equatable {
         /// By the kernel, from the file that it knows by this number.
         case below(Int32)
         /// By us, through the page cache; `hold`: all that has changed since a page was read has changed there, too.
         case pages(hold: Bool)
+
+        var isBelow: Bool {
+            if case .below = self { true } else { false }
+        }
     }
 
     private struct Opens {
@@ -134,9 +138,9 @@ final class PassthroughTable: Sendable {
     }
 
     /// Files with at least one open.
-    var openFiles: Int { count { $0.count > 0 } }
+    var openCount: Int { count { $0.count > 0 } }
     /// Those that are only remembered.
-    var stayingFiles: Int { count { $0.count == 0 } }
+    var stayingCount: Int { count { $0.count == 0 } }
 
     private func count(_ isCounted: (Opens) -> Bool) -> Int {
         var sum = 0
@@ -183,37 +187,5 @@ final class PassthroughTable: Sendable {
 
     private func shard(_ node: NodeID) -> Int {
         Int(truncatingIfNeeded: (node.rawValue &* 0x9e37_79b9_7f4a_7c15) >> 58)
-    }
-}
-
-extension FuseConnection {
-    /// Counts an open, and says how. The kernel opens the backing file with the caller's flags and our rights; set-id bits and
-    /// file capabilities it has taken off before a write, by SETATTR and REMOVEXATTR.
-    func open(_ node: NodeID, _ file: OpenedFile) -> PassthroughTable.Way {
-        guard handshake.hasPassthrough else { return .pages(hold: true) }
-        return passthrough.open(node, stays: file.stays) { file.complete ? try? fileSystem.withBacking(node, $0) : nil }
-    }
-
-    /// Counts an open for reading of a file that is remembered as it was read before. nil where it is not.
-    func reopen(_ node: NodeID) throws(FSError) -> (file: OpenedFile, way: PassthroughTable.Way)? {
-        guard handshake.hasPassthrough, let way = passthrough.reopen(node) else { return nil }
-        do throws(FSError) {
-            if let file = try fileSystem.reopen(node, isBacked: way != .pages(hold: true)) { return (file, way) }
-        } catch {
-            passthrough.close(node)
-            throw error
-        }
-        passthrough.close(node)
-        return nil
-    }
-
-    func release(_ node: NodeID, handle: UInt64) {
-        if handshake.hasPassthrough { passthrough.close(node) }
-        fileSystem.release(node, handle: handle)
-    }
-
-    func forget(_ node: NodeID, count: UInt64) {
-        if handshake.hasPassthrough { passthrough.forget(node) }
-        fileSystem.forget(node, count: count)
     }
 }
