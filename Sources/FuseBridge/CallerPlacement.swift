@@ -108,11 +108,13 @@ final class CallerPlacement: Sendable {
 struct SpareProcessor {
     /// Looks of which the average is: in a single one an answering thread and its caller may both want to run.
     private static let memory = 4.0
-    /// Less than all processors by this.
-    private static let margin = 0.1
+    /// Less than all processors by this, to be so from now on; and to be so still. Work that fills the processors for most of the time, as
+    /// a build does, would otherwise have threads that starve every few looks.
+    private static let (margin, stillMargin) = (0.4, 0.1)
 
     private let processors: Double
     private var load: Double
+    private var wasThere = false
 
     /// - Precondition: at least two.
     init(of processors: Int) {
@@ -123,6 +125,7 @@ struct SpareProcessor {
     /// To be asked at equal intervals.
     mutating func isThere(beside runnable: Int) -> Bool {
         load += (Double(runnable) - load) / Self.memory
-        return load < processors - Self.margin
+        wasThere = load < processors - (wasThere ? Self.stillMargin : Self.margin)
+        return wasThere
     }
 }

@@ -17,6 +17,11 @@ import Testing
         #expect(looks([2, 2, 2], of: 2) == [false, false, false])
     }
 
+    @Test func whoFillsTheProcessorsMostOfTheTimeLeavesNone() {
+        #expect(looks([3, 1, 3, 1, 2, 2, 1, 3, 2, 1, 2], of: 2).allSatisfy { !$0 })
+        #expect(looks([1, 1, 1, 1, 2, 2, 2], of: 2).allSatisfy { $0 }, "what was there stays while it can")
+    }
+
     @Test func whoComesIsSeenAtOnce() {
         #expect(looks([1, 1, 1, 1, 1, 5], of: 2).last == false)
         #expect(looks([1, 1, 1, 1, 1, 3, 3], of: 2).last == false)
