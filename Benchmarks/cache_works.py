@@ -32,7 +32,7 @@ FLOORS = {
     "npm ci (cold)": None,
     "npm ci (warm)": 1.1,
     "apt-get download (cold)": None,
-    "apt-get download (again)": None,
+    "apt-get download (again)": 1.05,
     "apt-get download (warm)": 1.05,
     "git clone --depth 1": None,
     "git clone": 1.7,
