@@ -15,7 +15,6 @@ struct CacheBook: ~Copyable {
     /// Waits for whoever has it.
     init(_ directory: Directory, _ waiter: LockWaiter) throws(CacheError) {
         let file = try LockFile(CacheLayout.book, in: directory)
-        let queue = try LockFile(CacheLayout.queue, in: directory)
         do throws(LockWaiter.End) {
             try file.wait(for: .exclusive, waiter, isBrief: true)
         } catch {
@@ -24,6 +23,18 @@ struct CacheBook: ~Copyable {
             case .cancelled, .timedOut: throw .cancelled
             }
         }
+        try self.init(file, in: directory)
+    }
+
+    /// nil where somebody has it.
+    init?(ifFreeIn directory: Directory) throws(CacheError) {
+        let file = try LockFile(CacheLayout.book, in: directory)
+        guard try file.take(.exclusive) else { return nil }
+        try self.init(file, in: directory)
+    }
+
+    private init(_ file: LockFile, in directory: Directory) throws(CacheError) {
+        let queue = try LockFile(CacheLayout.queue, in: directory)
         let bytes = try inCache { () throws(SystemError) in try file.descriptor.read(64, at: 0) }
         let numbers = String(decoding: bytes, as: UTF8.self).split(separator: " ").map { UInt64($0.drop { $0 == "0" }) ?? 0 }
         let isWhole = numbers.count == 3 && numbers[0] < UInt64(Int64.max)

@@ -9,6 +9,7 @@
 ///       locks/queue            byte N is locked by whoever has ticket N and waits
 ///       locks/N                locked, shared or exclusive, by whoever holds instance N; its mtime is the last use
 ///       holders/TOKEN.json     who holds what (`LeaseRecord`), locked by its writer: an unlocked one is of the dead
+///       holders/TOKEN.resting  the record of one who changed something a moment ago and holds nothing now (`Lease.rest`)
 ///       unmerged/N             a private user of instance N may have added something that main does not have
 ///       unclean/N.json         the record of the first holder that died with instance N
 ///
@@ -31,9 +32,11 @@ enum CacheLayout {
     static func fresh(_ token: String) -> String { "\(fresh)/\(token)" }
     static func lock(_ number: Int) -> String { "\(locks)/\(number)" }
     static func holder(_ token: String) -> String { "\(holders)/\(token)\(recordSuffix)" }
+    static func resting(_ token: String) -> String { "\(holders)/\(token)\(restingSuffix)" }
     static func unclean(_ number: Int) -> String { "\(unclean)/\(number).json" }
     static func unmerged(_ number: Int) -> String { "\(unmerged)/\(number)" }
     static let recordSuffix = ".json"
+    static let restingSuffix = ".resting"
 
     /// Sizes of what is read whole, in bytes.
     static let definitionLimit = 1 << 20

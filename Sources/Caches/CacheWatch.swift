@@ -150,10 +150,10 @@ public final class CacheWatch: Sendable {
         return found
     }
 
-    /// `TOKEN.json`, or `.TOKEN` before it is published.
+    /// `TOKEN.json`, `TOKEN.resting`, or `.TOKEN` before it is published.
     private static func token(of name: String) -> String {
         if name.hasPrefix(".") { return String(name.dropFirst()) }
-        return name.hasSuffix(CacheLayout.recordSuffix) ? String(name.dropLast(CacheLayout.recordSuffix.count)) : name
+        return String(name.prefix { $0 != "." })
     }
 
     /// Whom the events are about: each once, without those about this process's own leases.

@@ -17,7 +17,7 @@ struct Holders {
     func all() throws(CacheError) -> [(record: LeaseRecord, lives: Bool)] {
         try inCache { () throws(SystemError) in
             var found: [(record: LeaseRecord, lives: Bool)] = []
-            for name in try names() {
+            for name in try names(CacheLayout.recordSuffix) {
                 guard let file = try directory.openIfPresent("\(CacheLayout.holders)/\(name)", O_RDONLY | O_NOFOLLOW) else { continue }
                 let lives = larder_range_conflict(file.raw, LARDER_LOCK_EXCLUSIVE, 0, 0) != 0
                 // It can end between: what has no name any more was released.
@@ -57,6 +57,19 @@ struct Holders {
         try directory.remove(CacheLayout.holder(token))
     }
 
+    /// From now on the record holds nothing. Under which name it is after a power cut does not matter.
+    func rest(_ token: String) throws(SystemError) {
+        try directory.rename(CacheLayout.holder(token), to: CacheLayout.resting(token))
+    }
+
+    func resume(_ token: String) throws(SystemError) {
+        try directory.rename(CacheLayout.resting(token), to: CacheLayout.holder(token))
+    }
+
+    func removeResting(_ token: String) throws(SystemError) {
+        try directory.remove(CacheLayout.resting(token))
+    }
+
     /// Takes the records of the dead away; an instance that one of them could have changed is marked unclean first. Only with
     /// the book in hand: it keeps records from being made meanwhile.
     func bury(_ book: borrowing CacheBook) throws(CacheError) {
@@ -64,6 +77,7 @@ struct Holders {
             if let instance = record.instance, !record.readOnly { try UncleanMark(found: .now, holder: record).leave(on: instance, in: directory) }
             try inCache { () throws(SystemError) in try remove(record.token) }
         }
+        try buryResting()
         try inCache { () throws(SystemError) in
             // Died between making a record and publishing it.
             for entry in try directory.directory(CacheLayout.holders).entries() where entry.name.first == UInt8(ascii: ".") {
@@ -72,8 +86,23 @@ struct Holders {
         }
     }
 
-    private func names() throws(SystemError) -> [String] {
-        try directory.directory(CacheLayout.holders).list().filter { !$0.hasPrefix(".") && $0.hasSuffix(CacheLayout.recordSuffix) }
+    /// A process that dies at rest has nothing begun; what it changed is there. What a machine had not written when it stopped is not.
+    private func buryResting() throws(CacheError) {
+        for name in try inCache({ () throws(SystemError) in try names(CacheLayout.restingSuffix) }) {
+            let path = "\(CacheLayout.holders)/\(name)"
+            guard let file = try inCache({ () throws(SystemError) in try directory.openIfPresent(path, O_RDONLY | O_NOFOLLOW) }),
+                larder_range_conflict(file.raw, LARDER_LOCK_EXCLUSIVE, 0, 0) == 0
+            else { continue }
+            let record = try inCache { () throws(SystemError) in try JSONFile.read(LeaseRecord.self, path, in: directory) }
+            if let record, let instance = record.instance, record.boot.isEmpty || record.boot != ProcessStatus.boot {
+                try UncleanMark(found: .now, holder: record).leave(on: instance, in: directory)
+            }
+            _ = try inCache { () throws(SystemError) in try directory.remove(path) }
+        }
+    }
+
+    private func names(_ suffix: String) throws(SystemError) -> [String] {
+        try directory.directory(CacheLayout.holders).list().filter { !$0.hasPrefix(".") && $0.hasSuffix(suffix) }
     }
 }
 

@@ -15,13 +15,15 @@ public final class Lease: Sendable {
     public let settings: CacheSettings
     let library: CacheLibrary
     let place: CachePlace
-    private let held: Mutex<Held?>
+    let held: Mutex<Held?>
     private let mark: Mutex<UncleanMark?>
 
     struct Held {
         /// nil for a fresh directory: its record is lock enough.
         let instance: LockFile?
         let record: LockFile
+        /// The cache's last epoch when the lease was laid to rest; nil while it is held.
+        var rest: UInt64?
     }
 
     init(
@@ -71,6 +73,10 @@ public final class Lease: Sendable {
             held.record.drop()
             OwnLeases.remove(record.token)
         }
+        if held.rest != nil {
+            try inCache { () throws(SystemError) in try Holders(place.directory).removeResting(token) }
+            return
+        }
         if let number = record.instance {
             if !clean && !isReadOnly { try UncleanMark(found: .now, holder: record).leave(on: number, in: place.directory) }
             if let instance = held.instance { futimens(instance.descriptor.raw, nil) }
@@ -92,7 +98,7 @@ public final class Lease: Sendable {
 
     /// Runs `body` on the instance's lock while the lease is held.
     func withInstanceLock<Value>(_ body: (LockFile) throws(CacheError) -> Value) throws(CacheError) -> Value? {
-        guard let held = held.withLock({ $0 }) else { throw .released(cache) }
+        guard let held = held.withLock({ $0 }), held.rest == nil else { throw .released(cache) }
         guard let instance = held.instance else { return nil }
         return try body(instance)
     }

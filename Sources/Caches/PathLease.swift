@@ -6,20 +6,26 @@ import Synchronization
 /// The lease of a daemon on the main instance of one cache, for changes that come by path (`caches/ID` in a mount).
 ///
 /// Reading takes no lease. The first change takes a `shared` one, like everybody else, and it is given back when for `idle` nothing was
-/// changed and no file is open for writing. So who wants the cache for himself waits for no more than that.
+/// changed and no file is open for writing. So who wants the cache for himself waits for no more than that. Then it rests
+/// (`Lease.rest`): the next change has it at once if nobody else came.
 ///
 /// Admission has no end of its own: a change must be done within `idle` of `admit`. The calls of a local disk are, but for a
 /// disk that hangs.
 public final class PathLease: Sendable {
     /// How long the lease outlives the last change.
     public static let idle = Duration.seconds(1)
+    /// How long it rests then. Linux writes what was changed when it is 30 seconds old, at the latest 5 seconds after that.
+    public static let rest = Duration.seconds(60)
 
     public let cache: CacheName
     private let library: CacheLibrary
     private let neighbours: CacheWatch.Neighbours?
+    private let restPeriod: Duration
     /// 1 bit: held. 23 bits: files open for writing. 40 bits: milliseconds of the last change, 34 years of them.
     private let word = Atomic<UInt64>(0)
     private let waiting = Monitor(Waiting())
+    /// Whoever has it in hand alone makes it held.
+    private let resting = Mutex<Lease?>(nil)
 
     private struct Waiting {
         /// Of the thread that waits for the lease or has it; nil while there is none.
@@ -31,17 +37,20 @@ public final class PathLease: Sendable {
 
     private typealias Continuation = CheckedContinuation<Result<Void, CacheError>, Never>
 
-    /// - Parameter neighbours: tells whether somebody else is there; without it somebody always is.
-    public init(_ cache: CacheName, in library: CacheLibrary, neighbours: CacheWatch.Neighbours? = nil) {
+    /// - Parameters:
+    ///   - neighbours: tells whether somebody else is there; without it somebody always is.
+    ///   - rest: how long the lease rests when it was given back.
+    public init(_ cache: CacheName, in library: CacheLibrary, neighbours: CacheWatch.Neighbours? = nil, rest: Duration = PathLease.rest) {
         self.cache = cache
         self.library = library
         self.neighbours = neighbours
+        restPeriod = rest
     }
 
     // MARK: hot
 
-    /// True while the lease is held, which this prolongs by `idle`.
-    public func admit() -> Bool { change { $0 } }
+    /// True while the lease is held, which this prolongs by `idle`; and where it rests and can be had at once.
+    public func admit() -> Bool { change { $0 } || resume() }
 
     /// A file was opened for writing, after `admit`. Each is followed by one `closedAfterWriting`.
     public func openedForWriting() {
@@ -81,6 +90,18 @@ public final class PathLease: Sendable {
             let result = word.weakCompareExchange(expected: old, desired: new, ordering: .acquiringAndReleasing)
             if result.exchanged { return true }
             old = result.original
+        }
+    }
+
+    /// A few calls of the disk that holds the cache.
+    private func resume() -> Bool {
+        resting.withLock { resting in
+            // Another thread may have been faster.
+            guard let lease = resting else { return change { $0 } }
+            guard lease.resume() else { return false }
+            resting = nil
+            begin()
+            return true
         }
     }
 
@@ -151,12 +172,8 @@ public final class PathLease: Sendable {
             let result = Result { () throws(CacheError) in try library.acquire([LeaseRequest(cache, .shared)], waiter, nil, { _ in }) }
             if case .success = result { begin() }
             if case .failure(.cancelled) = result { continue }
-            let continuations = waiting.update { waiting in
-                defer { waiting.continuations = [:] }
-                return waiting.continuations.values
-            }
-            for continuation in continuations { continuation.resume(returning: result.map { _ in }) }
-            if case .success(let leases) = result { keep(leases) }
+            answer(result.map { _ in })
+            if case .success(let leases) = result, let lease = leases[cache] { keep(lease) }
         }
     }
 
@@ -168,16 +185,41 @@ public final class PathLease: Sendable {
         }
     }
 
-    private func keep(_ leases: LeaseSet) {
-        if let mark = leases[cache]?.unclean {
+    private func answer(_ result: Result<Void, CacheError>) {
+        let continuations = waiting.update { waiting in
+            defer { waiting.continuations = [:] }
+            return waiting.continuations.values
+        }
+        for continuation in continuations { continuation.resume(returning: result) }
+    }
+
+    private func keep(_ lease: Lease) {
+        if let mark = lease.unclean {
             library.log.warning("changes by path to a cache that was left unclean", metadata: ["cache": "\(cache)", "holder": "\(mark.holder.summary)"])
         }
-        while !giveUp() { usleep(100_000) }
+        repeat {
+            while !giveUp() { usleep(100_000) }
+        } while !waiting.read({ $0.isClosed }) && isWantedAgain(lease)
         do throws(CacheError) {
-            try leases.release()
+            try lease.release()
         } catch {
             library.log.error("giving back a cache failed; it will be found unclean", metadata: ["cache": "\(cache)", "error": "\(error)"])
         }
+    }
+
+    /// Lets the lease rest. Returns whether it is held again; else it is to be released, as is one that cannot rest.
+    private func isWantedAgain(_ lease: Lease) -> Bool {
+        guard (try? lease.rest()) != nil else { return false }
+        resting.withLock { $0 = lease }
+        let end = ContinuousClock.now + restPeriod
+        // Whoever has it again tells nobody: it is not due to be given back before the next look.
+        while !isHeld && ContinuousClock.now < end {
+            if waiting.wait(for: min(Self.idle, restPeriod), { $0.isClosed || !$0.continuations.isEmpty ? true : nil }) != nil { break }
+        }
+        // Those who came after it was given back, and before it rested.
+        if waiting.read({ !$0.continuations.isEmpty }), admit() { answer(.success(())) }
+        resting.withLock { $0 = nil }
+        return isHeld
     }
 
     private func begin() {

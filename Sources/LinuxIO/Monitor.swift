@@ -11,7 +11,11 @@ public final class Monitor<State>: @unchecked Sendable {
         mutex = .allocate(capacity: 1)
         condition = .allocate(capacity: 1)
         pthread_mutex_init(mutex, nil)
-        pthread_cond_init(condition, nil)
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(condition, &attributes)
+        pthread_condattr_destroy(&attributes)
     }
 
     deinit {
@@ -25,8 +29,8 @@ public final class Monitor<State>: @unchecked Sendable {
     public func update<Value>(_ body: (inout State) -> Value) -> Value {
         pthread_mutex_lock(mutex)
         defer {
-            pthread_cond_broadcast(condition)
             pthread_mutex_unlock(mutex)
+            pthread_cond_broadcast(condition)
         }
         return body(&state)
     }
@@ -44,6 +48,21 @@ public final class Monitor<State>: @unchecked Sendable {
         while true {
             if let value = body(state) { return value }
             pthread_cond_wait(condition, mutex)
+        }
+    }
+
+    /// Blocks until `body` answers something, or `limit` is over: then nil.
+    public func wait<Value>(for limit: Duration, _ body: (State) -> Value?) -> Value? {
+        var end = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &end)
+        let nanoseconds = end.tv_nsec + Int(limit.components.attoseconds / 1_000_000_000)
+        end.tv_sec += Int(limit.components.seconds) + nanoseconds / 1_000_000_000
+        end.tv_nsec = nanoseconds % 1_000_000_000
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while true {
+            if let value = body(state) { return value }
+            if pthread_cond_timedwait(condition, mutex, &end) == ETIMEDOUT { return body(state) }
         }
     }
 }

@@ -102,6 +102,126 @@ import TestSupport
         try scratch.lease(npm, .locked).release()
     }
 
+    // MARK: resting
+
+    /// Admission, and waits until the lease has been given back by itself. Returns its record.
+    private func rest(_ lease: PathLease, _ scratch: ScratchCaches) async throws -> LeaseRecord {
+        try await hold(lease)
+        let record = try #require(try scratch.library.leases().first)
+        lease.closedAfterWriting()
+        while try !scratch.library.leases().isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(!lease.isHeld)
+        return record
+    }
+
+    private func records(_ scratch: ScratchCaches, _ cache: CacheName) throws -> [String] {
+        try scratch.directory(of: cache).directory("holders").list()
+    }
+
+    @Test func aRestingLeaseIsHadAgainAtOnce() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let lease = PathLease(npm, in: scratch.library)
+        let record = try await rest(lease, scratch)
+        #expect(try records(scratch, npm) == ["\(record.token).resting"])
+        for _ in 0..<2 {
+            #expect(lease.admit() && lease.isHeld)
+            #expect(try scratch.library.leases() == [record])
+            #expect(failure { try scratch.lease(npm, .locked) } != nil)
+            while try lease.isHeld || !scratch.library.leases().isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        }
+        lease.close()
+        #expect(!lease.admit())
+        #expect(try records(scratch, npm) == [])
+    }
+
+    @Test func whoeverComesMeanwhileEndsTheRest() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let lease = PathLease(npm, in: scratch.library)
+        for sharing in [Sharing.locked, .private, .shared] {
+            let first = try await rest(lease, scratch)
+            let other = try scratch.lease(npm, sharing)
+            #expect(other.record.instance == 0 && other.unclean == nil)
+            #expect(!lease.admit() && !lease.isHeld)
+            try other.release()
+            #expect(!lease.admit())
+            try await hold(lease)
+            let second = try #require(try scratch.library.leases().first)
+            #expect(second.token != first.token && second.epoch == first.epoch + 2)
+            #expect(try records(scratch, npm) == ["\(second.token).json"])
+            lease.closedAfterWriting()
+        }
+        lease.close()
+    }
+
+    @Test func aRestingLeaseGoesBehindThoseWhoWait() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let holder = try scratch.lease(npm, .shared)
+        let lease = PathLease(npm, in: scratch.library)
+        try await hold(lease)
+        lease.closedAfterWriting()
+        while try scratch.library.leases().count > 1 { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(lease.admit(), "beside one who was there before, and nobody came")
+        while try scratch.library.leases().count > 1 { try await Task.sleep(for: .milliseconds(10)) }
+        let waiter = try scratch.contender("hold", "npm", "locked")
+        try waiter.line("waiting")
+        #expect(!lease.admit())
+        try holder.release()
+        try waiter.line("held")
+        try waiter.release()
+        lease.close()
+    }
+
+    @Test func aRestEndsByItself() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let lease = PathLease(npm, in: scratch.library, rest: .milliseconds(1))
+        _ = try await rest(lease, scratch)
+        while try !records(scratch, npm).isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(!lease.admit())
+        try await hold(lease)
+        lease.close()
+    }
+
+    @Test func aCacheCanBeRemovedWhileALeaseRests() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let lease = PathLease(npm, in: scratch.library)
+        _ = try await rest(lease, scratch)
+        try scratch.library.remove(npm)
+        #expect(!lease.admit())
+        try scratch.cache()
+        #expect(!lease.admit(), "it is another cache")
+        lease.close()
+        #expect(try records(scratch, npm) == [])
+    }
+
+    /// What it had changed is there; what a machine that stopped had not written yet is not.
+    @Test(arguments: [false, true])
+    func whoDiesAtRestLeavesTheInstanceCleanUnlessTheMachineStopped(machineStopped: Bool) throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let daemon = try scratch.contender("path")
+        try daemon.line("resting")
+        let before = try scratch.lease(npm, .locked)
+        #expect(before.unclean == nil, "it lives")
+        try before.release()
+        daemon.kill()
+        let holders = try scratch.directory(of: npm).directory("holders")
+        let name = try #require(try holders.list().first)
+        if machineStopped {
+            let record = try #require(try holders.text(name))
+            let boot = String(decoding: try OwnedDescriptor.open("/proc/sys/kernel/random/boot_id", O_RDONLY).read(36, at: 0), as: UTF8.self)
+            #expect(record.contains(boot))
+            try holders.write(name, record.replacing(boot, with: "another"))
+        }
+        let next = try scratch.lease(npm, .locked)
+        #expect(next.unclean?.holder.command == (machineStopped ? "contender path" : nil))
+        #expect(try holders.list() == ["\(next.token).json"])
+    }
+
     @Test func closingEndsAWait() async throws {
         let scratch = try ScratchCaches()
         let npm = try scratch.cache()
@@ -140,6 +260,24 @@ import TestSupport
         while told.read({ $0 }) < 4 { try await Task.sleep(for: .milliseconds(10)) }
         watch.close()
         #expect(!neighbours.areAway, "who looks no more cannot know")
+    }
+
+    @Test func whoRestsIsAwayAndSeenWhenHeGoesOn() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let watch = try CacheWatch(scratch.library)
+        let neighbours = try watch.watch(npm) { _ in }
+        let other = try scratch.contender("path")
+        try other.line("held")
+        try await becomes(false, neighbours)
+        try other.line("resting")
+        try await becomes(true, neighbours)
+        Glibc.kill(other.process.pid, SIGTERM)
+        try other.line("again")
+        try await becomes(false, neighbours)
+        try other.release()
+        try await becomes(true, neighbours)
+        watch.close()
     }
 
     @Test func whoIsThereAlreadyIsSeenAtOnce() throws {

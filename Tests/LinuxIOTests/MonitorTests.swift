@@ -19,4 +19,12 @@ import Testing
         done.wait()
         #expect(monitor.read { $0 } == threads)
     }
+
+    @Test(.timeLimit(.minutes(5))) func aLimitedWaitEndsWithAnAnswerOrWithItsLimit() {
+        let monitor = Monitor(0)
+        #expect(monitor.wait(for: .milliseconds(1)) { $0 == 1 ? true : nil } == nil)
+        Thread.detachNewThread { monitor.update { $0 = 1 } }
+        #expect(monitor.wait(for: .seconds(1_000_000)) { $0 == 1 ? true : nil } == true)
+        #expect(monitor.wait(for: .zero) { $0 == 1 ? true : nil } == true)
+    }
 }
