@@ -21,12 +21,15 @@ final class CallerPlacement: Sendable {
     /// Looks at which all threads are made to count: one that was being made at the first may have it from its maker.
     private static let enough = 2
 
+    /// Of the thread that watches. One request wakes nobody, and has its answer the sooner; the second does.
+    private enum Sleep: UInt8, AtomicRepresentable { case none, deep, light }
+
     private let threads = Mutex<[pid_t]>([])
     private let watcher = Mutex<DedicatedThread?>(nil)
     private let wasAsked = Atomic(false)
     /// Who asked last, of those who are known by a number here.
     private let caller = Atomic<pid_t>(0)
-    private let isAsleep = Atomic(false)
+    private let sleep = Atomic(Sleep.none)
     private let isEnding = Atomic(false)
     private let bell = Semaphore()
 
@@ -55,7 +58,11 @@ final class CallerPlacement: Sendable {
     func requestCame(from caller: pid_t) {
         if caller != 0 { self.caller.store(caller, ordering: .relaxed) }
         if !wasAsked.load(ordering: .relaxed) { wasAsked.store(true, ordering: .sequentiallyConsistent) }
-        if isAsleep.load(ordering: .sequentiallyConsistent), isAsleep.exchange(false, ordering: .sequentiallyConsistent) { bell.signal() }
+        switch sleep.load(ordering: .sequentiallyConsistent) {
+        case .none: break
+        case .deep: _ = sleep.compareExchange(expected: .deep, desired: .light, ordering: .sequentiallyConsistent)
+        case .light: if sleep.exchange(.none, ordering: .sequentiallyConsistent) != .none { bell.signal() }
+        }
     }
 
     private func watch() {
@@ -70,10 +77,10 @@ final class CallerPlacement: Sendable {
     }
 
     private func sleepUntilAsked() {
-        isAsleep.store(true, ordering: .sequentiallyConsistent)
+        sleep.store(.deep, ordering: .sequentiallyConsistent)
         let cameMeanwhile = wasAsked.exchange(false, ordering: .sequentiallyConsistent)
         // Whoever rings has set it back before.
-        if !cameMeanwhile || !isAsleep.exchange(false, ordering: .sequentiallyConsistent) { bell.wait() }
+        if !cameMeanwhile || sleep.exchange(.none, ordering: .sequentiallyConsistent) == .none { bell.wait() }
     }
 
     /// Returns when nobody has asked for anything for a while.
