@@ -7,18 +7,19 @@ import LinuxIO
 /// name by which it holds nothing, so to go on there is nothing to wait for; and a power cut that comes before everything that was
 /// changed is on disk finds it, and the instance is unclean.
 extension Lease {
-    /// Gives back a writable lease on main. `release` ends it for good.
-    /// - Throws: `released`; `system`, and then it is held yet.
-    func rest() throws(CacheError) {
-        // Nobody begins while it is in hand.
-        let book = try CacheBook(place.directory, LockWaiter())
-        try held.withLock { held throws(CacheError) in
-            guard let instance = held?.instance, held?.rest == nil else { throw .released(cache) }
+    /// Gives back a writable lease on main. `release` ends it for good. Waits for nobody.
+    /// - Returns: false where it is held yet: somebody is about to come, or the record could not be renamed.
+    func rest() -> Bool {
+        let rests = try? held.withLock { held throws(CacheError) -> Bool in
+            // Nobody begins while the book is in hand.
+            guard let instance = held?.instance, held?.rest == nil, let book = try CacheBook(ifFreeIn: place.directory) else { return false }
             try inCache { () throws(SystemError) in try Holders(place.directory).rest(token) }
             futimens(instance.descriptor.raw, nil)
             instance.drop()
             held?.rest = book.epoch
+            return true
         }
+        return rests ?? false
     }
 
     /// Waits for nobody.

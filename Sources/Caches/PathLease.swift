@@ -209,7 +209,7 @@ public final class PathLease: Sendable {
 
     /// Lets the lease rest. Returns whether it is held again; else it is to be released, as is one that cannot rest.
     private func isWantedAgain(_ lease: Lease) -> Bool {
-        guard (try? lease.rest()) != nil else { return false }
+        guard lease.rest() else { return false }
         resting.withLock { $0 = lease }
         let end = ContinuousClock.now + restPeriod
         // Whoever has it again tells nobody: it is not due to be given back before the next look.

@@ -12,8 +12,8 @@ import Store
 ///     book     takes the cache's book, as somebody does who is about to draw a ticket
 ///     inherit  as hold, with a child that has the lock's descriptors and outlives it; prints `child PID` before `held`
 ///     spin     acquires and releases until it is killed
-///     path     changes something by path; prints `held`, and `resting` when that has been given back. At SIGTERM it changes something more,
-///              prints `again` where that needed no wait, or `not again`, and ends as hold does
+///     path     opens a file for writing by path, prints `held`, closes it at SIGTERM, prints `resting` when the lease has been given back, and at
+///              SIGTERM opens it once more; prints `again` where that needed no wait, or `not again`, and ends as hold does
 ///     append   ARGUMENT times: acquires, reads the number in `count`, writes the next one, releases
 @main
 struct Contender {
@@ -70,18 +70,25 @@ struct Contender {
             }
         case "path":
             let lease = PathLease(names[0], in: library)
-            let isAdmitted = Monitor(false)
+            let isHeld = Monitor(false)
             Task.detached {
-                try await lease.waitForAdmission()
-                isAdmitted.update { $0 = true }
+                while true {
+                    try await lease.waitForAdmission()
+                    lease.openedForWriting()
+                    if lease.isHeld { return isHeld.update { $0 = true } }
+                    lease.closedAfterWriting()
+                }
             }
-            isAdmitted.wait { $0 ? () : nil }
+            isHeld.wait { $0 ? () : nil }
             say("held")
-            while lease.isHeld { usleep(10_000) }
+            waitForTheEnd(signals)
+            lease.closedAfterWriting()
             while try library.leases().contains(where: { $0.pid == getpid() }) { usleep(10_000) }
             say("resting")
             waitForTheEnd(signals)
-            say(lease.admit() ? "again" : "not again")
+            let isAgain = lease.admit()
+            lease.openedForWriting()
+            say(isAgain ? "again" : "not again")
             waitForTheEnd(signals)
             lease.close()
             say("released")

@@ -104,6 +104,16 @@ import TestSupport
 
     // MARK: resting
 
+    /// The same without waiting, of a lease that rests.
+    private func holdAgain(_ lease: PathLease) -> Bool {
+        while lease.admit() {
+            lease.openedForWriting()
+            if lease.isHeld { return true }
+            lease.closedAfterWriting()
+        }
+        return false
+    }
+
     /// Admission, and waits until the lease has been given back by itself. Returns its record.
     private func rest(_ lease: PathLease, _ scratch: ScratchCaches) async throws -> LeaseRecord {
         try await hold(lease)
@@ -125,9 +135,10 @@ import TestSupport
         let record = try await rest(lease, scratch)
         #expect(try records(scratch, npm) == ["\(record.token).resting"])
         for _ in 0..<2 {
-            #expect(lease.admit() && lease.isHeld)
+            #expect(holdAgain(lease))
             #expect(try scratch.library.leases() == [record])
             #expect(failure { try scratch.lease(npm, .locked) } != nil)
+            lease.closedAfterWriting()
             while try lease.isHeld || !scratch.library.leases().isEmpty { try await Task.sleep(for: .milliseconds(10)) }
         }
         lease.close()
@@ -174,6 +185,26 @@ import TestSupport
         lease.close()
     }
 
+    /// It may have been stopped: nothing here waits for it.
+    @Test func whoeverHasTheBookIsWaitedForByNobody() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let lease = PathLease(npm, in: scratch.library)
+        _ = try await rest(lease, scratch)
+        let drawing = try scratch.contender("book")
+        try drawing.line("held")
+        #expect(!lease.admit())
+        drawing.kill()
+        #expect(holdAgain(lease))
+        let second = try scratch.contender("book")
+        try second.line("held")
+        lease.closedAfterWriting()
+        while try !scratch.library.leases().isEmpty { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(try records(scratch, npm) == [], "it was released, and does not rest")
+        lease.close()
+        second.kill()
+    }
+
     @Test func aRestEndsByItself() async throws {
         let scratch = try ScratchCaches()
         let npm = try scratch.cache()
@@ -204,6 +235,8 @@ import TestSupport
         let scratch = try ScratchCaches()
         let npm = try scratch.cache()
         let daemon = try scratch.contender("path")
+        try daemon.line("held")
+        daemon.goOn()
         try daemon.line("resting")
         let before = try scratch.lease(npm, .locked)
         #expect(before.unclean == nil, "it lives")
@@ -270,9 +303,10 @@ import TestSupport
         let other = try scratch.contender("path")
         try other.line("held")
         try await becomes(false, neighbours)
+        other.goOn()
         try other.line("resting")
         try await becomes(true, neighbours)
-        Glibc.kill(other.process.pid, SIGTERM)
+        other.goOn()
         try other.line("again")
         try await becomes(false, neighbours)
         try other.release()

@@ -102,6 +102,9 @@ final class Contender: Sendable {
     /// SIGKILL, and waits until it has ended.
     func kill() { process.kill() }
 
+    /// Lets it do what is next.
+    func goOn() { Glibc.kill(process.pid, SIGTERM) }
+
     /// Releases, and waits until it has ended.
     func release() throws {
         process.terminate()
