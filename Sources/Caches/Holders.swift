@@ -14,10 +14,10 @@ struct Holders {
 
     /// All records, in the order of their epochs, with whether their holders live. Opens none for writing: `CacheWatch` takes the
     /// end of a writer for the end of a holder.
-    func all() throws(CacheError) -> [(record: LeaseRecord, lives: Bool)] {
+    func all(_ suffix: String = CacheLayout.recordSuffix) throws(CacheError) -> [(record: LeaseRecord, lives: Bool)] {
         try inCache { () throws(SystemError) in
             var found: [(record: LeaseRecord, lives: Bool)] = []
-            for name in try names(CacheLayout.recordSuffix) {
+            for name in try names(suffix) {
                 guard let file = try directory.openIfPresent("\(CacheLayout.holders)/\(name)", O_RDONLY | O_NOFOLLOW) else { continue }
                 let lives = larder_range_conflict(file.raw, LARDER_LOCK_EXCLUSIVE, 0, 0) != 0
                 // It can end between: what has no name any more was released.
@@ -77,27 +77,17 @@ struct Holders {
             if let instance = record.instance, !record.readOnly { try UncleanMark(found: .now, holder: record).leave(on: instance, in: directory) }
             try inCache { () throws(SystemError) in try remove(record.token) }
         }
-        try buryResting()
+        // A process that dies at rest has nothing begun; what it changed is there. What a machine had not written when it stopped is not.
+        for (record, lives) in try all(CacheLayout.restingSuffix) where !lives {
+            let isOfThisBoot = !record.boot.isEmpty && record.boot == ProcessStatus.boot
+            if let instance = record.instance, !isOfThisBoot { try UncleanMark(found: .now, holder: record).leave(on: instance, in: directory) }
+            try inCache { () throws(SystemError) in try removeResting(record.token) }
+        }
         try inCache { () throws(SystemError) in
             // Died between making a record and publishing it.
             for entry in try directory.directory(CacheLayout.holders).entries() where entry.name.first == UInt8(ascii: ".") {
                 try directory.remove("\(CacheLayout.holders)/\(entry.text)")
             }
-        }
-    }
-
-    /// A process that dies at rest has nothing begun; what it changed is there. What a machine had not written when it stopped is not.
-    private func buryResting() throws(CacheError) {
-        for name in try inCache({ () throws(SystemError) in try names(CacheLayout.restingSuffix) }) {
-            let path = "\(CacheLayout.holders)/\(name)"
-            guard let file = try inCache({ () throws(SystemError) in try directory.openIfPresent(path, O_RDONLY | O_NOFOLLOW) }),
-                larder_range_conflict(file.raw, LARDER_LOCK_EXCLUSIVE, 0, 0) == 0
-            else { continue }
-            let record = try inCache { () throws(SystemError) in try JSONFile.read(LeaseRecord.self, path, in: directory) }
-            if let record, let instance = record.instance, record.boot.isEmpty || record.boot != ProcessStatus.boot {
-                try UncleanMark(found: .now, holder: record).leave(on: instance, in: directory)
-            }
-            _ = try inCache { () throws(SystemError) in try directory.remove(path) }
         }
     }
 

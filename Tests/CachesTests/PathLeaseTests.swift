@@ -104,7 +104,7 @@ import TestSupport
 
     // MARK: resting
 
-    /// The same without waiting, of a lease that rests.
+    /// As `hold`, without waiting, of a lease that rests.
     private func holdAgain(_ lease: PathLease) -> Bool {
         while lease.admit() {
             lease.openedForWriting()
