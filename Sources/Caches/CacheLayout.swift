@@ -31,8 +31,9 @@ enum CacheLayout {
     static func instance(_ number: Int) -> String { "\(instances)/\(number)" }
     static func fresh(_ token: String) -> String { "\(fresh)/\(token)" }
     static func lock(_ number: Int) -> String { "\(locks)/\(number)" }
-    static func holder(_ token: String) -> String { "\(holders)/\(token)\(recordSuffix)" }
-    static func resting(_ token: String) -> String { "\(holders)/\(token)\(restingSuffix)" }
+    static func holder(_ token: String) -> String { "\(holders)/\(recordNames(token).held)" }
+    static func resting(_ token: String) -> String { "\(holders)/\(recordNames(token).resting)" }
+    static func recordNames(_ token: String) -> (held: String, resting: String) { (token + recordSuffix, token + restingSuffix) }
     static func unclean(_ number: Int) -> String { "\(unclean)/\(number).json" }
     static func unmerged(_ number: Int) -> String { "\(unmerged)/\(number)" }
     static let recordSuffix = ".json"

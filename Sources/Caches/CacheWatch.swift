@@ -12,10 +12,11 @@ public final class CacheWatch: Sendable {
     public final class Neighbours: Sendable {
         public let cache: CacheName
         private let away = Atomic(false)
+        private let seen = Atomic(false)
         private let place: CachePlace
-        fileprivate let changed: @Sendable (_ areAway: Bool) -> Void
+        private let changed: @Sendable (Neighbours) -> Void
 
-        fileprivate init(_ place: CachePlace, _ changed: @escaping @Sendable (_ areAway: Bool) -> Void) {
+        fileprivate init(_ place: CachePlace, _ changed: @escaping @Sendable (Neighbours) -> Void) {
             cache = place.name
             self.place = place
             self.changed = changed
@@ -24,15 +25,30 @@ public final class CacheWatch: Sendable {
         /// Hot: one atomic read.
         public var areAway: Bool { away.load(ordering: .acquiring) }
 
+        /// Whether it will be told when the cache is removed or given another name. False also once that has happened.
+        public var isSeen: Bool { seen.load(ordering: .acquiring) }
+
+        fileprivate func begin() {
+            // Before looking: what is not found then is told of.
+            seen.store(true, ordering: .releasing)
+            look()
+        }
+
+        fileprivate func tell() { changed(self) }
+
         /// Looks who is there. What cannot be told is taken for somebody.
         fileprivate func look() {
             let isSomebody = try? Holders(place.directory).living().contains { record in
                 record.instance == CacheLayout.main && !record.readOnly && !OwnLeases.contains(record.token)
             }
-            away.store(isSomebody == false && place.isCurrent, ordering: .releasing)
+            guard place.isCurrent else { return lostSight() }
+            away.store(isSomebody == false, ordering: .releasing)
         }
 
-        fileprivate func lostSight() { away.store(false, ordering: .releasing) }
+        fileprivate func lostSight() {
+            away.store(false, ordering: .releasing)
+            seen.store(false, ordering: .releasing)
+        }
     }
 
     private let library: CacheLibrary
@@ -70,22 +86,26 @@ public final class CacheWatch: Sendable {
     /// Begins to watch a cache.
     ///
     /// - Parameter changed: called on the watch's thread each time that somebody else has begun or ended, also when he has already gone
-    ///   again, with what `areAway` says then: what was known of the directory may be wrong since. Must not call back into the watch.
-    public func watch(_ cache: CacheName, changed: @escaping @Sendable (_ areAway: Bool) -> Void) throws(CacheError) -> Neighbours {
+    ///   again: what was known of the directory may be wrong since; and when the cache itself has gone. Must not call back into the watch.
+    public func watch(_ cache: CacheName, changed: @escaping @Sendable (Neighbours) -> Void) throws(CacheError) -> Neighbours {
         let place = try library.place(of: cache)
         let neighbours = Neighbours(place, changed)
         guard place.directory.isLocal else { return neighbours }
-        let events = UInt32(IN_CREATE) | UInt32(IN_MOVED_TO) | UInt32(IN_DELETE) | UInt32(IN_CLOSE_WRITE) | UInt32(IN_ONLYDIR)
-        let folder = try inCache { () throws(SystemError) in try place.directory.directory(CacheLayout.holders) }
-        // By descriptor: the cache may be removed, and made again, between.
+        let holders = try inCache { () throws(SystemError) in try place.directory.directory(CacheLayout.holders) }
+        try add(neighbours, holders, IN_CREATE | IN_MOVED_TO | IN_DELETE | IN_CLOSE_WRITE)
+        try add(neighbours, place.directory, IN_MOVE_SELF)
+        // Whoever begins from now on is told of.
+        neighbours.begin()
+        return neighbours
+    }
+
+    /// By descriptor: the cache may be removed, and made again, meanwhile.
+    private func add(_ neighbours: Neighbours, _ folder: Directory, _ events: Int32) throws(CacheError) {
         try watched.withLock { watched throws(CacheError) in
-            let watch = inotify_add_watch(notifications.raw, "/proc/self/fd/\(folder.descriptor.raw)", events)
+            let watch = inotify_add_watch(notifications.raw, "/proc/self/fd/\(folder.descriptor.raw)", UInt32(events | IN_ONLYDIR))
             guard watch >= 0 else { throw .system(SystemError("inotify_add_watch", path: folder.path)) }
             watched[watch, default: []].append(neighbours)
         }
-        // Whoever begins from now on is told of.
-        neighbours.look()
-        return neighbours
     }
 
     // MARK: the thread
@@ -108,7 +128,8 @@ public final class CacheWatch: Sendable {
             if count > 0 {
                 let seen = Self.parse(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
                 for (neighbours, wasClosed) in told(seen) {
-                    tell(neighbours)
+                    neighbours.look()
+                    neighbours.tell()
                     if wasClosed {
                         let now = Moment.now.milliseconds
                         again += [5, 50, 500].map { (neighbours, Moment(milliseconds: now + $0)) }
@@ -119,16 +140,11 @@ public final class CacheWatch: Sendable {
             for (neighbours, _) in again.filter({ $0.at <= now }) {
                 let before = neighbours.areAway
                 neighbours.look()
-                if neighbours.areAway != before { neighbours.changed(neighbours.areAway) }
+                if neighbours.areAway != before { neighbours.tell() }
             }
             // A clock that was set back must not keep them for ever.
             again.removeAll { $0.at <= now || now.duration(until: $0.at) > .seconds(1) }
         }
-    }
-
-    private func tell(_ neighbours: Neighbours) {
-        neighbours.look()
-        neighbours.changed(neighbours.areAway)
     }
 
     private struct Notice {
@@ -164,14 +180,15 @@ public final class CacheWatch: Sendable {
             for notice in seen {
                 if notice.mask & UInt32(IN_Q_OVERFLOW) != 0 {
                     for watch in watched.keys { closed[watch] = true }
-                } else if notice.mask & UInt32(IN_IGNORED) != 0 {
-                    // The cache was removed.
+                } else if notice.mask & UInt32(IN_IGNORED | IN_MOVE_SELF) != 0 {
                     removed += watched.removeValue(forKey: notice.watch) ?? []
                 } else if !OwnLeases.contains(notice.token) {
                     closed[notice.watch] = closed[notice.watch] ?? false || notice.mask & UInt32(IN_CLOSE_WRITE) != 0
                 }
             }
         }
+        // The cache was removed, or the first step to that was taken: nobody will be told of under its name.
+        for neighbours in removed { neighbours.lostSight() }
         return removed.map { ($0, false) }
             + watched.withLock { watched in closed.flatMap { watch, wasClosed in (watched[watch] ?? []).map { ($0, wasClosed) } } }
     }

@@ -57,15 +57,6 @@ struct Holders {
         try directory.remove(CacheLayout.holder(token))
     }
 
-    /// From now on the record holds nothing. Under which name it is after a power cut does not matter.
-    func rest(_ token: String) throws(SystemError) {
-        try directory.rename(CacheLayout.holder(token), to: CacheLayout.resting(token))
-    }
-
-    func resume(_ token: String) throws(SystemError) {
-        try directory.rename(CacheLayout.resting(token), to: CacheLayout.holder(token))
-    }
-
     func removeResting(_ token: String) throws(SystemError) {
         try directory.remove(CacheLayout.resting(token))
     }

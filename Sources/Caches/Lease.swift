@@ -24,6 +24,8 @@ public final class Lease: Sendable {
         let record: LockFile
         /// The cache's last epoch when the lease was laid to rest; nil while it is held.
         var rest: UInt64?
+        /// From the first rest on.
+        var restFiles: RestFiles?
     }
 
     init(

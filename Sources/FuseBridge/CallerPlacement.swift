@@ -21,15 +21,13 @@ final class CallerPlacement: Sendable {
     /// Looks at which all threads are made to count: one that was being made at the first may have it from its maker.
     private static let enough = 2
 
-    /// Of the thread that watches. One request wakes nobody, and has its answer the sooner; the second does.
-    private enum Sleep: UInt8, AtomicRepresentable { case none, deep, light }
-
     private let threads = Mutex<[pid_t]>([])
     private let watcher = Mutex<DedicatedThread?>(nil)
     private let wasAsked = Atomic(false)
     /// Who asked last, of those who are known by a number here.
     private let caller = Atomic<pid_t>(0)
-    private let sleep = Atomic(Sleep.none)
+    /// Of the thread that watches. The first request after a silence wakes it: that one is seldom a short one.
+    private let isAsleep = Atomic(false)
     private let isEnding = Atomic(false)
     private let bell = Semaphore()
 
@@ -58,11 +56,7 @@ final class CallerPlacement: Sendable {
     func requestCame(from caller: pid_t) {
         if caller != 0 { self.caller.store(caller, ordering: .relaxed) }
         if !wasAsked.load(ordering: .relaxed) { wasAsked.store(true, ordering: .sequentiallyConsistent) }
-        switch sleep.load(ordering: .sequentiallyConsistent) {
-        case .none: break
-        case .deep: _ = sleep.compareExchange(expected: .deep, desired: .light, ordering: .sequentiallyConsistent)
-        case .light: if sleep.exchange(.none, ordering: .sequentiallyConsistent) != .none { bell.signal() }
-        }
+        if isAsleep.load(ordering: .sequentiallyConsistent), isAsleep.exchange(false, ordering: .sequentiallyConsistent) { bell.signal() }
     }
 
     private func watch() {
@@ -77,10 +71,10 @@ final class CallerPlacement: Sendable {
     }
 
     private func sleepUntilAsked() {
-        sleep.store(.deep, ordering: .sequentiallyConsistent)
+        isAsleep.store(true, ordering: .sequentiallyConsistent)
         let cameMeanwhile = wasAsked.exchange(false, ordering: .sequentiallyConsistent)
         // Whoever rings has set it back before.
-        if !cameMeanwhile || sleep.exchange(.none, ordering: .sequentiallyConsistent) == .none { bell.wait() }
+        if !cameMeanwhile || !isAsleep.exchange(false, ordering: .sequentiallyConsistent) { bell.wait() }
     }
 
     /// Returns when nobody has asked for anything for a while.

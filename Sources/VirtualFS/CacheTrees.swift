@@ -22,13 +22,15 @@ public final class CacheTrees: Sendable {
     private final class Mounted: Sendable {
         let tree: LiveTree
         let lease: PathLease
+        let neighbours: CacheWatch.Neighbours?
         let forgetting: Forgetting
         /// A cache that was removed and made again is another.
         let identity: FileIdentity
 
-        init(tree: LiveTree, lease: PathLease, forgetting: Forgetting, identity: FileIdentity) {
+        init(tree: LiveTree, lease: PathLease, neighbours: CacheWatch.Neighbours?, forgetting: Forgetting, identity: FileIdentity) {
             self.tree = tree
             self.lease = lease
+            self.neighbours = neighbours
             self.forgetting = forgetting
             self.identity = identity
         }
@@ -70,6 +72,18 @@ public final class CacheTrees: Sendable {
     /// Caches that are held for changes that came by path.
     public var heldCount: Int { mounted.withLock { $0.values.count { $0.lease.isHeld } } }
 
+    /// The main instance of a cache that was looked into before, and how long its name may be remembered, in seconds. nil where that is not
+    /// so any more, or cannot be told.
+    ///
+    /// A few calls of the disk.
+    func known(encoded component: UnsafeRawBufferPointer) -> (tree: LiveTree, lifetime: Double)? {
+        guard let name = CacheName(encoded: component), let known = mounted.withLock({ $0[name] }) else { return nil }
+        // Before looking: who removes it after that makes the kernel forget.
+        let isForgotten = known.neighbours?.isSeen ?? false && invalidation.isPossible
+        guard let status = try? library.mainDirectory(of: name).descriptor.status(), known.identity == FileIdentity(status) else { return nil }
+        return (known.tree, isForgotten ? .infinity : 1)
+    }
+
     /// The main instance of the cache whose directory is called `component`; nil where there is none.
     func tree(encoded component: [UInt8]) throws(FSError) -> LiveTree? {
         guard let name = try told({ () throws(CacheError) in try library.name(encoded: component) }) else {
@@ -106,13 +120,13 @@ public final class CacheTrees: Sendable {
                 end(past)
             }
             let forgetting = Forgetting(invalidation)
-            let neighbours = try? watch?.watch(name) { _ in forgetting.othersChanged() }
+            let neighbours = try? watch?.watch(name) { forgetting.told($0) }
             let lease = PathLease(name, in: library, neighbours: neighbours)
             let gate = CacheGate(lease: lease, invalidation: invalidation, limit: changeLimit, log: log)
             let tree = try LiveTree(directory.descriptor, gate: gate, numbers: live.numbers, readAhead: readAhead)
             forgetting.begin(tree)
             live.add(tree)
-            mounted[name] = Mounted(tree: tree, lease: lease, forgetting: forgetting, identity: identity)
+            mounted[name] = Mounted(tree: tree, lease: lease, neighbours: neighbours, forgetting: forgetting, identity: identity)
             return tree
         }
     }
@@ -188,11 +202,12 @@ fileprivate final class Forgetting: Sendable {
         }
     }
 
-    /// The root is always known, and nothing below it means that no name is remembered.
-    func othersChanged() {
+    /// The root is always known, and nothing below it means that no name in the cache is remembered. The cache's own is, for as long as
+    /// it is there.
+    func told(_ neighbours: CacheWatch.Neighbours) {
         guard let tree = tree.withLock({ $0 }) else { return }
         tree.closeUnused()
-        if tree.knownNodes > 1 { invalidation.names() }
+        if tree.knownNodes > 1 || !neighbours.isSeen { invalidation.names() }
         for directory in tree.takeListedDirectories() { invalidation.listing(of: directory) }
     }
 }

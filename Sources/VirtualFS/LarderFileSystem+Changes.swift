@@ -33,11 +33,17 @@ extension LarderFileSystem {
 
     // MARK: - caches/
 
-    /// The root of a live tree. A cache can be removed and made again, so its name is asked for again soon.
-    func rootEntry(_ tree: LiveTree) throws(FSError) -> Entry {
+    /// The root of a live tree. A cache can be removed and made again, so its name is asked for again soon where nobody would be told.
+    func rootEntry(_ tree: LiveTree, nameLifetime: Double? = nil) throws(FSError) -> Entry {
         guard case .ready(var entry) = try tree.attributes(tree.root) else { throw .stale }
-        entry.nameLifetime = min(entry.nameLifetime, 1)
+        entry.nameLifetime = nameLifetime ?? min(entry.nameLifetime, 1)
         return entry
+    }
+
+    /// nil for a cache that nobody has looked into yet, and for what is none.
+    func lookupKnownCache(_ component: UnsafeRawBufferPointer) throws(FSError) -> Entry? {
+        guard let (tree, lifetime) = caches?.known(encoded: component) else { return nil }
+        return try rootEntry(tree, nameLifetime: lifetime)
     }
 
     func lookupCache(_ component: [UInt8]) throws(FSError) -> Entry {

@@ -43,7 +43,9 @@ extension LarderFileSystem {
             guard let image = library.image(manifest: manifest) else { throw .stale }
             guard let position = Int(text), position >= 0, position < image.layers.count, "\(position)" == text else { return absent(.infinity) }
             return found(.imageLayer(path: path, manifest: manifest, position: position), .infinity)
-        case .caches, .leases, .lease:
+        case .caches:
+            return try lookupKnownCache(name).map { .ready($0) } ?? .cold
+        case .leases, .lease:
             return .cold
         case .readme, .status, .metrics, .imageDocument, .imageLayer, .leaseHolder, .blob:
             throw .notDirectory

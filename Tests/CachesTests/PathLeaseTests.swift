@@ -388,4 +388,30 @@ import TestSupport
         try await becomes(false, neighbours)
         watch.close()
     }
+
+    /// At the first step, however long it takes until the last file has gone.
+    @Test func aCacheThatLosesItsNameIsToldOf() async throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let watch = try CacheWatch(scratch.library)
+        let told = Monitor(false)
+        let neighbours = try watch.watch(npm) { neighbours in told.update { $0 = !neighbours.isSeen } }
+        #expect(neighbours.isSeen && neighbours.areAway)
+        try scratch.library.store.directory.rename("caches/\(npm.encoded)", to: "caches/elsewhere")
+        told.wait { $0 ? () : nil }
+        #expect(!neighbours.isSeen && !neighbours.areAway)
+        try scratch.cache()
+        #expect(try watch.watch(npm) { _ in }.isSeen, "the next of that name")
+        #expect(!neighbours.isSeen)
+        watch.close()
+    }
+
+    @Test func whoWatchesNoMoreSeesNothing() throws {
+        let scratch = try ScratchCaches()
+        let watch = try CacheWatch(scratch.library)
+        let neighbours = try watch.watch(try scratch.cache()) { _ in }
+        #expect(neighbours.isSeen)
+        watch.close()
+        #expect(!neighbours.isSeen)
+    }
 }

@@ -103,6 +103,27 @@ extension EndToEnd {
             #expect(try Program.run(["ls", "\(cache)/d"]).text == "new\nold\n")
         }
 
+        /// A cache's name is remembered for as long as it has it, whoever removes it.
+        @Test func aMountForgetsACacheThatIsRemoved() throws {
+            let cache = "\(larder.mountPoint)/caches/c"
+            let isForgetful = try Program.check(["uname", "-r"]).split(separator: ".").prefix(2).compactMap { Int($0) }.lexicographicallyPrecedes([6, 16])
+            for round in 0..<3 {
+                try Program.check(["sh", "-ec", "mkdir \(cache); echo >\(cache)/of-\(round)"])
+                // Long enough for whatever is remembered for a second.
+                let isRemembered = Wait.until(60) {
+                    guard let before = try? larder.requests("LOOKUP") else { return false }
+                    for _ in 0..<12 {
+                        usleep(200_000)
+                        _ = try? Program.check(["test", "-e", "\(cache)/of-\(round)"])
+                    }
+                    return (try? larder.requests("LOOKUP")) == before
+                }
+                #expect(isRemembered || isForgetful)
+                #expect(try larder.larder("cache", "rm", "c").status == 0)
+                #expect(Wait.until(60) { access(cache, F_OK) != 0 }, "round \(round)")
+            }
+        }
+
         @Test func twoDaemonsOfOneStoreShowTheSame() throws {
             let other = try MountedLarder(store: larder.store)
             let (one, two) = ("\(larder.mountPoint)/caches/c", "\(other.mountPoint)/caches/c")

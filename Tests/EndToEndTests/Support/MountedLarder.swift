@@ -92,6 +92,12 @@ final class MountedLarder {
         }
     }
 
+    /// FUSE requests of this operation that came since the mount began.
+    func requests(_ operation: String) throws -> Int {
+        let line = try Files.read("\(mountPoint)/metrics").split(separator: "\n").first { $0.hasPrefix("larder_fuse_requests_total{operation=\"\(operation)\"} ") }
+        return line?.split(separator: " ").last.flatMap { Double($0) }.map { Int($0) } ?? 0
+    }
+
     /// Peak resident memory of the daemon in bytes.
     var peakMemory: Int {
         guard let daemon, let status = try? Files.read("/proc/\(daemon.pid)/status") else { return 0 }
