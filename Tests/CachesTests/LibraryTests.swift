@@ -162,6 +162,34 @@ import TestSupport
         try contender.release()
     }
 
+    /// Numbers that are lost must not come again: whoever had them may be remembered by them.
+    @Test(arguments: [
+        "", String(repeating: "\0", count: 43), String(repeating: "9", count: 43), "00000000000000000001 00000000000000000007", "12 7 \n",
+        "99999999999999999999 00000000000000000007 \n", "-0000000000000000001 00000000000000000007 \n", String(repeating: "x", count: 1 << 16),
+    ])
+    func aBookThatSaysNothingBeginsAnew(_ text: String) throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let book = try scratch.directory(of: npm).open("locks/book", O_RDWR | O_CREAT | O_TRUNC)
+        try book.write(Array(text.utf8), at: 0)
+        let first = try scratch.lease(npm)
+        #expect(text.isEmpty ? first.epoch == 1 : first.epoch > 1_700_000_000)
+        try first.release()
+        let second = try scratch.lease(npm)
+        #expect(second.epoch == first.epoch + 1)
+        try second.release()
+    }
+
+    @Test func theBookGoesOnWhereItWas() throws {
+        let scratch = try ScratchCaches()
+        let npm = try scratch.cache()
+        let book = try scratch.directory(of: npm).open("locks/book", O_RDWR | O_CREAT | O_TRUNC)
+        try book.write(Array("00000000000000000041 00000000000000000007 \n".utf8), at: 0)
+        let lease = try scratch.lease(npm)
+        #expect(lease.epoch == 8)
+        try lease.release()
+    }
+
     @Test func recordsSayWhoAndNothingSecret() throws {
         let scratch = try ScratchCaches()
         let store = try Store(at: scratch.storePath, create: false, logger: .silent)
