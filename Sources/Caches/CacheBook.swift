@@ -95,22 +95,10 @@ struct CacheBook: ~Copyable {
 
     /// nil for what `write` has not written.
     private static func numbers(_ line: [UInt8]) -> (ticket: Int64, epoch: UInt64)? {
-        guard line.count == length, let ticket = number(line[..<digits]), let epoch = number(line[(digits + 1)..<(length - 2)]),
-            let ticket = Int64(exactly: ticket), ticket < .max
+        guard line.count == length, let ticket = Int64(String(decoding: line[..<digits], as: UTF8.self)), 0..<Int64.max ~= ticket,
+            let epoch = UInt64(String(decoding: line[(digits + 1)..<(length - 2)], as: UTF8.self))
         else { return nil }
         return (ticket, epoch)
-    }
-
-    private static func number(_ text: ArraySlice<UInt8>) -> UInt64? {
-        var number: UInt64 = 0
-        for byte in text {
-            guard UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte else { return nil }
-            let (tens, isTooLarge) = number.multipliedReportingOverflow(by: 10)
-            let (sum, isTooLargeNow) = tens.addingReportingOverflow(UInt64(byte - UInt8(ascii: "0")))
-            if isTooLarge || isTooLargeNow { return nil }
-            number = sum
-        }
-        return number
     }
 
     /// One write of a fixed length: a killed process leaves the old line or the new.

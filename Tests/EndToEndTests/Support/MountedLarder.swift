@@ -85,16 +85,15 @@ final class MountedLarder {
 
     /// Compressed bytes of layers that the daemon has fetched for these causes.
     func fetched(_ causes: String...) throws -> Int {
-        let metrics = try Files.read("\(mountPoint)/metrics")
-        return causes.reduce(0) { sum, cause in
-            let line = metrics.split(separator: "\n").first { $0.hasPrefix("larder_fetch_bytes_total{cause=\"\(cause)\"} ") }
-            return sum + (line?.split(separator: " ").last.flatMap { Double($0) }.map { Int($0) } ?? 0)
-        }
+        try causes.reduce(0) { sum, cause in sum + (try metric("larder_fetch_bytes_total{cause=\"\(cause)\"}")) }
     }
 
     /// FUSE requests of this operation that came since the mount began.
-    func requests(_ operation: String) throws -> Int {
-        let line = try Files.read("\(mountPoint)/metrics").split(separator: "\n").first { $0.hasPrefix("larder_fuse_requests_total{operation=\"\(operation)\"} ") }
+    func requests(_ operation: String) throws -> Int { try metric("larder_fuse_requests_total{operation=\"\(operation)\"}") }
+
+    /// 0 for what is not there.
+    private func metric(_ sample: String) throws -> Int {
+        let line = try Files.read("\(mountPoint)/metrics").split(separator: "\n").first { $0.hasPrefix(sample + " ") }
         return line?.split(separator: " ").last.flatMap { Double($0) }.map { Int($0) } ?? 0
     }
 
